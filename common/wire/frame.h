@@ -22,32 +22,33 @@ inline constexpr uint32_t kFramePayloadBytesMax = 8 * 1024 * 1024;
 inline constexpr uint32_t kFrameRangesMax = 1024;
 
 enum class Op : uint8_t {
-  kChallenge = 1,    // server -> client, first frame: meta = Challenge
-  kHello = 2,        // meta = Hello; answer meta = HelloReply
+  kChallenge = 1,  // server -> client, first frame: meta = Challenge
+  kHello = 2,      // meta = Hello; answer meta = HelloReply
   kPing = 3,
-  kRead = 4,         // grant, offset, length -> payload
-  kWrite = 5,        // grant, offset, payload; durable when answered unless kFlagVisibleOnly
-  kFlush = 6,        // grant, offset, length
-  kAtomicWrite8 = 7, // grant, offset (multiple of 8), length = the value; durable when answered
-  kReadRanges = 8,   // grant, meta = ranges -> payload, concatenated
-  kWriteRanges = 9,  // grant, meta = ranges, payload concatenated; as kWrite
-  kPut = 10,         // grant.low = shelf handle; meta = PutMeta; payload = the whole value
-  kGet = 11,         // grant.low = shelf handle; meta = name -> meta = GetMeta, payload
-  kTransact = 12,    // meta = transaction ranges; payload concatenated; all or nothing, durable
+  kRead = 4,          // grant, offset, length -> payload
+  kWrite = 5,         // grant, offset, payload; durable when answered unless kFlagVisibleOnly
+  kFlush = 6,         // grant, offset, length
+  kAtomicWrite8 = 7,  // grant, offset (multiple of 8), length = the value; durable when answered
+  kReadRanges = 8,    // grant, meta = ranges -> payload, concatenated
+  kWriteRanges = 9,   // grant, meta = ranges, payload concatenated; as kWrite
+  kPut = 10,          // grant.low = shelf handle; meta = PutMeta; payload = the whole value
+  kGet = 11,          // grant.low = shelf handle; meta = name -> meta = GetMeta, payload
+  kTransact = 12,     // meta = transaction ranges; payload concatenated; all or nothing, durable
   // Same-host stream only:
-  kMap = 13,         // grant -> offset, length in the file whose descriptor travels with the answer
-  kUnmap = 14,       // grant: the client holds no address of it any more
-  kRing = 15,        // length = bytes -> descriptor of a sealed memfd; payloads may then sit in it
-  kPeerToken = 16,   // before kHello: -> meta = one-time bearer token for Sessions.Open
-  kNotice = 17,      // server -> client, unasked, tag 0: offset = NoticeKind, grant
+  kMap = 13,        // grant -> offset, length in the file whose descriptor travels with the answer
+  kUnmap = 14,      // grant: the client holds no address of it any more
+  kRing = 15,       // length = bytes -> descriptor of a sealed memfd; payloads may then sit in it
+  kPeerToken = 16,  // before kHello: -> meta = one-time bearer token for Sessions.Open
+  kNotice = 17,     // server -> client, unasked, tag 0: offset = NoticeKind, grant
 };
 inline constexpr uint8_t kOpMax = 17;
 
 // Bits of `flags`.
 inline constexpr uint16_t kFlagReply = 1;        // this frame answers `tag`
 inline constexpr uint16_t kFlagVisibleOnly = 2;  // write: answer when visible, do not flush
-inline constexpr uint16_t kFlagInRing = 4;       // payload is in the memfd ring: meta starts with u64 position
-inline constexpr uint16_t kFlagIfAbsent = 8;     // put: kAlreadyExists when the name is taken
+inline constexpr uint16_t kFlagInRing =
+    4;  // payload is in the memfd ring: meta starts with u64 position
+inline constexpr uint16_t kFlagIfAbsent = 8;  // put: kAlreadyExists when the name is taken
 inline constexpr uint16_t kFlagsKnown = 15;
 
 enum class NoticeKind : uint8_t {

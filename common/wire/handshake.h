@@ -45,8 +45,8 @@ Result<HelloReply> decode_hello_reply(std::span<const std::byte> meta);
 
 enum class Side : uint8_t { kClient = 1, kServer = 2 };
 // HMAC-SHA256(secret, "pmshelf-data-1" | side | challenge nonce | hello nonce | session | epoch).
-Proof make_proof(const Secret& secret, Side side, const Challenge& challenge, const Nonce& hello_nonce,
-                 const SessionId& session);
+Proof make_proof(const Secret& secret, Side side, const Challenge& challenge,
+                 const Nonce& hello_nonce, const SessionId& session);
 bool equal_constant_time(std::span<const std::byte> a, std::span<const std::byte> b);
 // Cryptographic randomness (getrandom). Aborts the process when the kernel has none.
 void fill_random(std::span<std::byte> out);

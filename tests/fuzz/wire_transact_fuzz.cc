@@ -1,0 +1,16 @@
+// What decode_transact_meta accepts is exactly what encode_transact_meta makes.
+#include <algorithm>
+#include <cstdlib>
+
+#include "common/wire/frame.h"
+
+using namespace pmshelf::wire;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const auto input = std::as_bytes(std::span(data, size));
+  const auto decoded = decode_transact_meta(input);
+  if (!decoded.ok()) return 0;
+  const std::string again = encode_transact_meta(*decoded);
+  if (!std::ranges::equal(std::as_bytes(std::span(again)), input)) std::abort();
+  return 0;
+}
