@@ -46,7 +46,8 @@ Result<uint64_t> parse_bytes(std::string_view text) {
   if (parsed.ec != std::errc() || number < 0) return bad_size(text);
   std::string unit;
   for (const char* at = parsed.ptr; at != end; ++at) {
-    if (*at != ' ') unit.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(*at))));
+    if (*at != ' ')
+      unit.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(*at))));
   }
   for (const Unit& known : kUnits) {
     if (known.name != unit) continue;
