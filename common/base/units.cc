@@ -37,6 +37,15 @@ Error bad_size(std::string_view text) {
                                            "a unit, such as 4096, 64MiB or 1.5GiB");
 }
 
+constexpr std::array<std::pair<std::string_view, uint64_t>, 5> kDurations = {
+    {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
+
+Error bad_duration(std::string_view text) {
+  return Error(Code::kInvalidArgument, "'" + std::string(text) +
+                                           "' is not a duration; write a number with a unit, "
+                                           "such as 500ms, 30s, 2m, 1h or 7d");
+}
+
 }  // namespace
 
 Result<uint64_t> parse_bytes(std::string_view text) {
@@ -74,6 +83,29 @@ std::string format_bytes(uint64_t bytes) {
     return text;
   }
   return std::to_string(bytes) + " B";
+}
+
+Result<uint64_t> parse_duration_ms(std::string_view text) {
+  double number = 0;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  if (parsed.ec != std::errc() || number < 0) return bad_duration(text);
+  const std::string_view unit(parsed.ptr, static_cast<size_t>(end - parsed.ptr));
+  if (unit.empty() && number == 0) return uint64_t{0};
+  for (const auto& [name, ms] : kDurations) {
+    if (name != unit) continue;
+    const double total_ms = std::round(number * static_cast<double>(ms));
+    if (total_ms >= std::ldexp(1.0, 53)) return bad_duration(text);
+    return static_cast<uint64_t>(total_ms);
+  }
+  return bad_duration(text);
+}
+
+std::string format_duration_ms(uint64_t ms) {
+  for (const auto& [name, unit_ms] : kDurations) {
+    if (ms != 0 && ms % unit_ms == 0) return std::to_string(ms / unit_ms) + std::string(name);
+  }
+  return "0s";
 }
 
 }  // namespace pmshelf

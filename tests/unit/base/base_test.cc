@@ -87,5 +87,21 @@ TEST(ManualClock, MovesOnlyWhenTold) {
   EXPECT_LE(system.boot_ms(), system.boot_ms());
 }
 
+TEST(Durations, AreParsedWithTheirUnitAndPrintedWithoutLoss) {
+  EXPECT_EQ(*parse_duration_ms("500ms"), 500U);
+  EXPECT_EQ(*parse_duration_ms("30s"), 30'000U);
+  EXPECT_EQ(*parse_duration_ms("1.5h"), 5'400'000U);
+  EXPECT_EQ(*parse_duration_ms("7d"), 604'800'000U);
+  EXPECT_EQ(*parse_duration_ms("0"), 0U);
+  for (const char* bad : {"", "5", "s", "-1s", "1y", "1 s", "nan s", "1e3s", "9999999999999999d"}) {
+    EXPECT_EQ(parse_duration_ms(bad).code(), Code::kInvalidArgument) << bad;
+  }
+  for (const uint64_t ms : {0ULL, 1ULL, 1500ULL, 90'000ULL, 120'000ULL, 86'400'000ULL}) {
+    EXPECT_EQ(*parse_duration_ms(format_duration_ms(ms)), ms);
+  }
+  EXPECT_EQ(format_duration_ms(90'000), "90s");
+  EXPECT_EQ(format_duration_ms(120'000), "2m");
+}
+
 }  // namespace
 }  // namespace pmshelf

@@ -1,0 +1,189 @@
+// Compares the configuration with the machine that it is to run on.
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "server/app/config.h"
+#include "server/app/listen_address.h"
+#include "server/app/tls_files.h"
+
+namespace pmshelf::app {
+namespace {
+
+constexpr size_t kRuntimeDirBytesMax =
+    sizeof(sockaddr_un::sun_path) - 1 - (sizeof("/control.sock") - 1);
+static_assert(kRuntimeDirBytesMax == 94, "named in config_keys.h and docs/operations.md");
+
+// Collects problems, each with its place.
+class Checker {
+ public:
+  explicit Checker(const Config& config) : config_(config) {}
+
+  void check(const std::string& key, const Status& status) {
+    if (!status.ok()) note(key, status.error().message());
+  }
+  void note(const std::string& key, const std::string& what) {
+    problems_ += (problems_.empty() ? "" : "\n") + locate(config_, key) + ": " + what;
+  }
+  Status result() const {
+    if (problems_.empty()) return {};
+    return Error(Code::kInvalidArgument, problems_);
+  }
+
+ private:
+  const Config& config_;
+  std::string problems_;
+};
+
+Status absolute(const std::string& path) {
+  if (path.starts_with('/')) return {};
+  return Error(Code::kInvalidArgument, "'" + path + "' must be an absolute path");
+}
+
+void check_folders(const Config& config, Checker& checker) {
+  checker.check("daemon.state_dir", absolute(config.state_dir));
+  checker.check("daemon.runtime_dir", absolute(config.runtime_dir));
+  checker.check("auth.token_file", absolute(config.token_file));
+  if (!config.log.file.empty()) checker.check("log.file", absolute(config.log.file));
+  if (config.runtime_dir.size() > kRuntimeDirBytesMax) {
+    checker.note("daemon.runtime_dir", "'" + config.runtime_dir +
+                                           "' is too long for the path of a Unix socket: at most "
+                                           "94 bytes");
+  }
+  struct stat status{};
+  if (::stat(config.token_file.c_str(), &status) == 0) {
+    checker.check("auth.token_file", check_secret_file(config.token_file));
+  }
+}
+
+void check_tls(const Config& config, Checker& checker) {
+  if (config.tls_cert.empty() != config.tls_key.empty()) {
+    const char* missing = config.tls_cert.empty() ? "tls.cert" : "tls.key";
+    checker.note(missing, "is missing: cert and key belong together");
+  }
+  if (!config.tls_client_ca.empty()) {
+    checker.check("tls.client_ca", check_authority(config.tls_client_ca));
+    if (config.tls_cert.empty()) checker.note("tls.client_ca", "needs cert and key as well");
+  }
+  if (config.tls_cert.empty()) return;
+  const Status certificate = check_certificate(config.tls_cert, std::time(nullptr));
+  checker.check("tls.cert", certificate);
+  if (!config.tls_key.empty() && certificate.ok()) {
+    checker.check("tls.key", check_private_key(config.tls_key, config.tls_cert));
+  }
+}
+
+void check_addresses(const Config& config, Checker& checker) {
+  struct Setting {
+    const char* key;
+    std::vector<std::string> texts;
+    bool tls_possible;
+  };
+  const std::vector<std::string> metrics = config.metrics_listen.empty()
+                                               ? std::vector<std::string>()
+                                               : std::vector<std::string>{config.metrics_listen};
+  const Setting settings[] = {{"control.listen", config.control_listen, true},
+                              {"data.listen", config.data_listen, true},
+                              {"metrics.listen", metrics, false}};
+  std::vector<std::pair<std::string, ListenAddress>> taken;
+  for (const auto& [key, texts, tls_possible] : settings) {
+    for (const std::string& text : texts) {
+      const Result<ListenAddress> address = parse_listen_address(text);
+      if (!address.ok()) {
+        checker.note(key, address.error().message());
+        continue;
+      }
+      if (tls_possible && !address->loopback && config.tls_cert.empty()) {
+        checker.note(key, "'" + text +
+                              "' can be reached from other hosts and there is no TLS: set [tls] "
+                              "cert and key, or listen on 127.0.0.1 only");
+      }
+      for (const auto& [other, other_address] : taken) {
+        if (listen_addresses_clash(*address, other_address)) {
+          checker.note(key, "'" + text + "' takes the same port as " + other);
+        }
+      }
+      taken.emplace_back(std::string(key) + " '" + text + "'", *address);
+    }
+  }
+}
+
+Status check_pool_path(const PoolConfig& pool) {
+  const auto wrong = [&](const std::string& what) {
+    return Error(Code::kInvalidArgument, "'" + pool.path + "' " + what);
+  };
+  PMSHELF_TRY(absolute(pool.path));
+  struct stat status{};
+  if (::stat(pool.path.c_str(), &status) != 0) {
+    const int error = errno;
+    if (error == ENOENT && ::lstat(pool.path.c_str(), &status) == 0 && S_ISLNK(status.st_mode)) {
+      return wrong("is a link to something that does not exist");
+    }
+    if (error == ENOENT) return wrong("does not exist: make the directory, or mount the device");
+    return wrong(std::string("cannot be used: ") + std::strerror(error));
+  }
+  if (S_ISDIR(status.st_mode)) {
+    return pool.device ? Status(wrong("is a directory: leave 'device' out")) : Status();
+  }
+  if (S_ISCHR(status.st_mode) || (S_ISREG(status.st_mode) && pool.device)) return {};
+  if (S_ISREG(status.st_mode)) {
+    return wrong("is a plain file: name a directory, or set device = true to use it as a device");
+  }
+  if (S_ISFIFO(status.st_mode)) return wrong("is a FIFO: name a directory or a DAX device");
+  if (S_ISBLK(status.st_mode)) {
+    return wrong("is a block device: mount it (with -o dax) and name the directory");
+  }
+  return wrong("is neither a directory nor a DAX device");
+}
+
+Status check_pool_name(const std::string& name) {
+  bool good = !name.empty() && name.size() <= 64 && name.front() != '.';
+  for (const char letter : name) {
+    good = good && (std::isalnum(static_cast<unsigned char>(letter)) != 0 || letter == '.' ||
+                    letter == '_' || letter == '-');
+  }
+  if (good) return {};
+  return Error(Code::kInvalidArgument,
+               "'" + name + "': 1 to 64 of A-Z a-z 0-9 . _ - and no dot in front");
+}
+
+void check_pools(const Config& config, Checker& checker) {
+  std::set<std::string> names;
+  std::set<std::pair<dev_t, ino_t>> places;
+  const std::string default_path = config.state_dir + "/pool";
+  for (size_t index = 0; index < config.pools.size(); ++index) {
+    const PoolConfig& pool = config.pools[index];
+    const std::string key = "pool[" + std::to_string(index) + "].";
+    checker.check(key + "name", check_pool_name(pool.name));
+    if (!names.insert(pool.name).second) {
+      checker.note(key + "name", "'" + pool.name + "' is the name of an earlier pool");
+    }
+    struct stat status{};
+    const bool there = ::stat(pool.path.c_str(), &status) == 0;
+    const bool to_be_made = !there && errno == ENOENT && pool.path == default_path;
+    if (to_be_made) continue;
+    checker.check(key + "path", check_pool_path(pool));
+    if (there && !places.emplace(status.st_dev, status.st_ino).second) {
+      checker.note(key + "path", "'" + pool.path + "' is the path of an earlier pool");
+    }
+  }
+}
+
+}  // namespace
+
+Status check_config(const Config& config) {
+  Checker checker(config);
+  check_folders(config, checker);
+  check_tls(config, checker);
+  check_addresses(config, checker);
+  check_pools(config, checker);
+  return checker.result();
+}
+
+}  // namespace pmshelf::app
