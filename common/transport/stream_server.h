@@ -29,11 +29,13 @@ class Operation {
  public:
   virtual ~Operation() = default;
   // Receive targets (writes) or send sources (reads), in payload order; their sum is
-  // payload_bytes of the request (writes) or of the answer (reads).
+  // payload_bytes of the request (writes: kWrite, kWriteRanges, kPut, kTransact) or of the answer
+  // (reads: kRead, kReadRanges, kGet). Stable from begin() on; empty for all other ops.
   virtual std::span<const Window> windows() const = 0;
   // Called once the payload is in place (at once for requests without one): flush, commit, ...
-  // Calls `done` exactly once, on the connection's thread, now or later. The reply header's op,
-  // tag and flags are set by the connection.
+  // Calls `done` exactly once, now or later, from any thread; `this` may be gone when done
+  // returns, if that was not inside run. The reply header's op, tag, flags and byte counts are set
+  // by the connection.
   struct Reply {
     Status status;
     wire::FrameHeader header;  // offset, length, grant as the op defines them
@@ -63,10 +65,13 @@ class ConnectionHandler {
   virtual Result<wire::HelloReply> hello(const wire::Hello& hello) = 0;
   // Before hello, local streams only: a one-time bearer token for the peer.
   virtual Result<std::string> peer_token() = 0;
-  // After hello. `meta` is valid during the call. An error is answered, the payload discarded.
+  // After hello, for kPing..kTransact, and on local streams kMap, kUnmap and kRing (where an ok
+  // reply allows the ring: the connection makes it and passes its descriptor). `meta` is the op's
+  // own and valid during the call. An error is answered, the payload discarded.
   virtual Result<std::unique_ptr<Operation>> begin(const wire::FrameHeader& header,
                                                    std::span<const std::byte> meta) = 0;
-  // The connection is gone; operations still running are completed into nothing.
+  // The connection is gone; operations still running are completed into nothing. Called once; the
+  // handler itself is destroyed after the last of its operations.
   virtual void disconnected() = 0;
 };
 
@@ -82,10 +87,10 @@ using HandlerFactory = std::function<std::unique_ptr<ConnectionHandler>(
     const PeerInfo& peer, std::shared_ptr<ConnectionControl> control)>;
 
 struct StreamLimits {
-  uint32_t connections_max = 4096;       // further ones are closed at once
-  uint32_t hello_timeout_ms = 10'000;    // connect .. hello
-  uint32_t progress_timeout_ms = 10'000; // a frame begun must move on
-  uint32_t in_flight_max = 128;          // a connection's unanswered requests; then we stop reading
+  uint32_t connections_max = 4096;        // further ones are closed at once
+  uint32_t hello_timeout_ms = 10'000;     // connect .. hello
+  uint32_t progress_timeout_ms = 10'000;  // a frame begun must move on
+  uint32_t in_flight_max = 128;  // a connection's unanswered requests; then we stop reading
   uint32_t buffered_bytes_max = 256 * 1024;  // per connection, besides payloads in pool memory
 };
 
