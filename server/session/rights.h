@@ -15,7 +15,9 @@ struct AccessRule {
   uint8_t rights = 0;
 };
 
-// '*' any run, '?' one character; everything else literal. Linear time.
+// '*' any run, '?' one (UTF-8) character; everything else literal. Never goes back further than the
+// last
+// '*': at most |pattern| x |text| steps, whatever the pattern.
 bool glob_match(std::string_view pattern, std::string_view text);
 
 // The owner and administrators have all rights; others the union of matching rules; the token's
