@@ -44,6 +44,14 @@ std::string nearest(std::string_view wrong, const std::vector<std::string>& know
   return best;
 }
 
+// "log.level" -> "[log] level", "pool[1].path" -> "[[pool]] path".
+std::string place_of(const std::string& key) {
+  const size_t dot = key.rfind('.');
+  const std::string section = key.substr(0, dot);
+  const std::string place = section.starts_with("pool") ? "[[pool]]" : "[" + section + "]";
+  return dot == std::string::npos ? place : place + " " + key.substr(dot + 1);
+}
+
 // A visitor of config_keys.h that fills a Config from a TOML document and notes every problem.
 class Reader {
  public:
@@ -137,28 +145,34 @@ class Reader {
     table_ = nullptr;
   }
 
-  std::vector<std::string> finish() {
+  // Every problem, by line; empty when there is none.
+  std::string finish() {
     check_unknown_keys();
     for (const auto& [name, node] : root_) {
       if (std::find(sections_.begin(), sections_.end(), name.str()) != sections_.end()) continue;
       const std::string best = nearest(name.str(), sections_);
-      problems_.push_back(place(name.source()) + "[" + std::string(name.str()) +
-                          "]: unknown section" +
-                          (best.empty() ? std::string() : "; did you mean [" + best + "]?"));
+      const std::string place = "[" + std::string(name.str()) + "]";
+      note(name.source(), place,
+           "unknown section" + (best.empty() ? "" : "; did you mean [" + best + "]?"));
     }
-    return std::move(problems_);
+    std::stable_sort(problems_.begin(), problems_.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::string all;
+    for (const auto& [line, text] : problems_) all += (all.empty() ? "" : "\n") + text;
+    return all;
   }
 
  private:
   std::string key(const char* name) const { return section_ + "." + name; }
 
-  std::string place(const toml::source_region& source) const {
-    return config_.file + ":" + std::to_string(source.begin.line) + ": ";
+  void note(const toml::source_region& source, const std::string& place, const std::string& what) {
+    const uint32_t line = source.begin.line;
+    problems_.emplace_back(line,
+                           config_.file + ":" + std::to_string(line) + ": " + place + ": " + what);
   }
 
   void problem(const toml::node& node, const std::string& where, const std::string& what) {
-    config_.lines[where] = static_cast<int>(node.source().begin.line);
-    problems_.push_back(locate(config_, where) + ": " + what);
+    note(node.source(), place_of(where), what);
   }
 
   void out_of_range(const toml::node& node, const char* name, const std::string& value,
@@ -198,11 +212,8 @@ class Reader {
           continue;
         }
         const std::string best = nearest(name.str(), known_keys_);
-        config_.lines[section_ + "." + std::string(name.str())] =
-            static_cast<int>(name.source().begin.line);
-        problems_.push_back(locate(config_, section_ + "." + std::string(name.str())) +
-                            ": unknown key" +
-                            (best.empty() ? std::string() : "; did you mean '" + best + "'?"));
+        note(name.source(), place_of(section_ + "." + std::string(name.str())),
+             "unknown key" + (best.empty() ? "" : "; did you mean '" + best + "'?"));
       }
     }
     known_keys_.clear();
@@ -213,20 +224,17 @@ class Reader {
   Config& config_;
   std::string section_;
   const toml::table* table_ = nullptr;
-  std::vector<std::string> sections_, known_keys_, problems_;
+  std::vector<std::string> sections_, known_keys_;
+  std::vector<std::pair<uint32_t, std::string>> problems_;  // with their lines
 };
 
 }  // namespace
 
 std::string locate(const Config& config, const std::string& key) {
-  const size_t dot = key.rfind('.');
-  const std::string section = key.substr(0, dot);
-  const bool pool = section.starts_with("pool");
-  std::string place = pool ? "[[pool]]" : "[" + section + "]";
-  if (dot != std::string::npos) place += " " + key.substr(dot + 1);
+  const std::string place = place_of(key);
   if (config.file.empty()) return place;
   auto line = config.lines.find(key);
-  if (line == config.lines.end()) line = config.lines.find(section);
+  if (line == config.lines.end()) line = config.lines.find(key.substr(0, key.rfind('.')));
   if (line == config.lines.end()) return config.file + ": " + place;
   return config.file + ":" + std::to_string(line->second) + ": " + place;
 }
@@ -243,11 +251,9 @@ Result<Config> parse_config(const std::string& text, const std::string& file) {
   }
   Reader reader(root, config);
   visit_config(reader, config);
-  const std::vector<std::string> problems = reader.finish();
-  if (problems.empty()) return config;
-  std::string all;
-  for (const std::string& problem : problems) all += (all.empty() ? "" : "\n") + problem;
-  return Error(Code::kInvalidArgument, all);
+  const std::string problems = reader.finish();
+  if (!problems.empty()) return Error(Code::kInvalidArgument, problems);
+  return config;
 }
 
 Result<Config> load_config(const std::string& file) {
