@@ -33,7 +33,7 @@ struct Config {
   std::vector<std::string> data_listen = {"127.0.0.1:7201"};
   uint32_t connections_max = 4096;
   uint32_t in_flight_max = 128;
-  uint64_t transaction_memory_bytes = 256 << 20;
+  uint64_t buffer_memory_bytes = uint64_t{1} << 30;
   // [tls]
   std::string tls_cert, tls_key, tls_client_ca;
   // [auth]

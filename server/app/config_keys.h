@@ -53,9 +53,9 @@ void visit_config(Visitor& visit, AnyConfig& config) {
               "Further connections are closed at once");
   visit.count("in_flight_max", config.in_flight_max, Between{1, 4096},
               "Unanswered requests of one connection; then the daemon stops reading");
-  visit.bytes("transaction_memory", config.transaction_memory_bytes,
+  visit.bytes("buffer_memory", config.buffer_memory_bytes,
               Between{uint64_t{8} << 20, uint64_t{1} << 40},
-              "DRAM for transactions on their way, of all connections together");
+              "DRAM for transactions on their way and same-host rings, all connections together");
 
   visit.section("tls");
   visit.text("cert", config.tls_cert,

@@ -70,7 +70,7 @@ data_threads = 3
 drain_timeout = "1m"
 [data]
 listen = ["127.0.0.1:1", "[::1]:1"]
-transaction_memory = "64MiB"
+buffer_memory = "64MiB"
 [auth]
 admins = ["cert:op*"]
 [session]
@@ -92,7 +92,7 @@ format = true
   EXPECT_EQ(config->data_threads, 3U);
   EXPECT_EQ(config->drain_timeout_ms, 60'000U);
   EXPECT_THAT(config->data_listen, ElementsAre("127.0.0.1:1", "[::1]:1"));
-  EXPECT_EQ(config->transaction_memory_bytes, 64U << 20);
+  EXPECT_EQ(config->buffer_memory_bytes, 64U << 20);
   EXPECT_THAT(config->admins, ElementsAre("cert:op*"));
   EXPECT_EQ(config->lease_ms, 5000U);
   EXPECT_EQ(config->log.level, "debug");
@@ -127,7 +127,7 @@ TEST(ConfigFile, WrongTypesAndUnitsSayWhatIsExpected) {
   EXPECT_THAT(problem("[session]\ntimeout = 30\n"),
               HasSubstr("f.toml:2: [session] timeout: expected a string with a unit"));
   EXPECT_THAT(problem("[session]\ntimeout = '30'\n"), HasSubstr("'30' is not a duration"));
-  EXPECT_THAT(problem("[data]\ntransaction_memory = 'much'\n"), HasSubstr("is not a size"));
+  EXPECT_THAT(problem("[data]\nbuffer_memory = 'much'\n"), HasSubstr("is not a size"));
   EXPECT_THAT(problem("[data]\nlisten = '127.0.0.1:1'\n"), HasSubstr("expected a list of strings"));
   EXPECT_THAT(problem("[data]\nlisten = ['127.0.0.1:1', 7]\n"), HasSubstr("expected a list"));
   EXPECT_THAT(problem("log = 'x'\n"), HasSubstr("write it as a section: [log]"));
@@ -139,7 +139,7 @@ TEST(ConfigFile, AbsurdNumbersNameTheLimits) {
             "f.toml:2: [daemon] data_threads: 100000 is not between 0 and 256");
   EXPECT_THAT(problem("[daemon]\ndata_threads = -1\n"), HasSubstr("-1 is not between"));
   EXPECT_THAT(problem("[session]\ntimeout = '1ms'\n"), HasSubstr("1ms is not between 1s and 1d"));
-  EXPECT_THAT(problem("[data]\ntransaction_memory = '900000TiB'\n"),
+  EXPECT_THAT(problem("[data]\nbuffer_memory = '900000TiB'\n"),
               HasSubstr("is not between 8 MiB and 1 TiB"));
   EXPECT_THAT(problem("[session]\nmax = 0\n"), HasSubstr("0 is not between 1 and 1000000"));
 }
@@ -153,7 +153,7 @@ TEST(ConfigFile, AllProblemsAreListedInOneGo) {
 
 TEST(ConfigFile, PrintedConfigurationReadsBackUnchanged) {
   Result<Config> config = parse_config(
-      "[log]\nfile = '/var/log/\"odd\\.log'\n[data]\ntransaction_memory = '12345678'\n"
+      "[log]\nfile = '/var/log/\"odd\\.log'\n[data]\nbuffer_memory = '12345678'\n"
       "[[pool]]\nname='a'\npath='/a'\n[[pool]]\nname='b'\npath='/b'\ndevice=true\n",
       "f.toml");
   ASSERT_TRUE(config.ok()) << config.error().message();
