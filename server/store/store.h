@@ -41,8 +41,8 @@ struct RecoveryReport {
 };
 
 struct CheckReport {
-  std::vector<std::string> problems;            // empty: all is well
-  std::vector<std::string> bad_block_regions;   // "shelf/region: offset+bytes"
+  std::vector<std::string> problems;           // empty: all is well
+  std::vector<std::string> bad_block_regions;  // "shelf/region: offset+bytes"
   uint64_t records_checked = 0;
   uint64_t regions_checked = 0;
   SpaceInfo space;
@@ -70,9 +70,9 @@ struct Staged {
 struct Publish {
   StagedId staged = 0;
   std::string name;
-  std::string attributes;         // encoded, see attributes.h
-  bool replace = true;            // false: kAlreadyExists when the name is taken
-  RegionId expected = 0;          // not 0: the name must now be this region, else kConflict
+  std::string attributes;  // encoded, see attributes.h
+  bool replace = true;     // false: kAlreadyExists when the name is taken
+  RegionId expected = 0;   // not 0: the name must now be this region, else kConflict
 };
 
 struct WriteRange {

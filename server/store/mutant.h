@@ -1,0 +1,34 @@
+// Seeded bugs for the crash tests: the suite must notice each of them (tests/crash).
+#pragma once
+
+#include <cstdint>
+
+namespace pmshelf::store {
+
+// What each one breaks, and where it bites.
+enum class Mutant : uint8_t {
+  kNone,
+  kSkipFlushPrimary,      // log.cc, write: the record's first copy is stored but not flushed
+  kSkipFlushMirror,       // log.cc, write: the same for the second copy
+  kSkipRecordDrain,       // log.cc, write: acknowledged without the fence after the record
+  kSkipDataDrain,         // store_impl.cc, write_batch: no fence between new bytes and their record
+  kFlipBeforeSnapshot,    // compaction.cc: superblock written before the snapshot's fence
+  kSuperblockOverNewer,   // superblocks.cc: the newer copy is overwritten, not the older
+  kIgnoreRecordCrc,       // format.cc, decode_record: a record with a wrong CRC is taken
+  kIgnoreSequence,        // format.cc, decode_record: a record with any sequence is taken
+  kAcceptBeyondEnd,       // space.cc, occupy: a footprint may end one page past the data space
+  kFreeBeforeDurable,     // limbo.cc, free_later: space is reused before its DEL is durable
+  kSkipZeroOfReusedSlot,  // zeroing.cc, zero_new_bytes: used bytes are handed out as they are
+  kRedoDoneBeforeFlush,   // transaction.cc: REDO_DONE written before the copied bytes are durable
+  kSkipTornTailZeroing,   // recovery.cc: torn bytes stay behind the log's end
+  kSkipSecondSuperblock,  // superblocks.cc, write_both: one copy keeps naming the old log
+};
+
+#ifdef PMSHELF_TEST_HOOKS
+inline Mutant active_mutant = Mutant::kNone;  // set by one test thread before the store is used
+inline bool mutant(Mutant which) { return active_mutant == which; }
+#else
+constexpr bool mutant(Mutant) { return false; }
+#endif
+
+}  // namespace pmshelf::store
