@@ -38,12 +38,16 @@ void add_body(Digest& digest, const PutBody& body, uint64_t value_bytes) {
 
 }  // namespace
 
-uint64_t transact_digest(std::span<const std::byte> meta, std::span<const std::byte> payload) {
+uint64_t transact_digest(std::span<const store::WriteRange> writes) {
   Digest digest;
   digest.add_number(static_cast<uint64_t>(wire::Op::kTransact));
-  digest.add_number(meta.size());
-  digest.add(meta.data(), meta.size());
-  digest.add(payload.data(), payload.size());
+  digest.add_number(writes.size());
+  for (const store::WriteRange& write : writes) {
+    digest.add_number(write.region);
+    digest.add_number(write.offset);
+    digest.add_number(write.bytes.size());
+  }
+  for (const store::WriteRange& write : writes) digest.add(write.bytes.data(), write.bytes.size());
   return digest.value();
 }
 

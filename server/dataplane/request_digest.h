@@ -15,8 +15,9 @@ namespace pmshelf::dataplane {
 // its own body, and hashing 8 MiB again would cost as much as receiving them.
 inline constexpr uint64_t kDigestValueBytesMax = 64 * 1024;
 
-// Of a Transact: meta and payload, whole.
-uint64_t transact_digest(std::span<const std::byte> meta, std::span<const std::byte> payload);
+// Of a Transact: regions, offsets and bytes, whole. Not its grants: a client that repeats it in a
+// new session has other ones.
+uint64_t transact_digest(std::span<const store::WriteRange> writes);
 
 struct PutBody {
   std::string_view name, attributes;

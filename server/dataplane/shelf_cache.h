@@ -24,8 +24,9 @@ class ShelfCache {
   void bind(const wire::SessionId& session, session::Principal principal);
   const session::Principal& principal() const { return principal_; }
 
-  // The shelf behind a handle, when the principal has `right` on it. kNotFound: no such handle, or
-  // no right at all; kPermissionDenied: others only; kUnsupported: `local`, and its policy is off.
+  // The shelf behind a handle, when the principal has `right` on it. kStaleGrant: no such handle;
+  // kNotFound: no right at all; kPermissionDenied: others only; kUnsupported: `local`, and its
+  // policy is off.
   Result<std::shared_ptr<pool::Shelf>> by_handle(uint64_t handle, uint8_t right, bool local);
   // kUnsupported when the shelf's policy is off.
   Status allow_local(uint64_t shelf_key);

@@ -23,7 +23,6 @@ class TransactOperation final : public DataOperation {
                     DramBuffer payload)
       : DataOperation(request),
         meta_(std::move(meta)),
-        meta_bytes_(request.meta.begin(), request.meta.end()),
         shelf_(std::move(shelf)),
         accesses_(std::move(accesses)),
         payload_(std::move(payload)),
@@ -40,12 +39,6 @@ class TransactOperation final : public DataOperation {
   }
 
   Status transact() {
-    store::Request request{{meta_.request_high, meta_.request_low}, 0};
-    if (request.id) {
-      request.digest = transact_digest(meta_bytes_, payload_.span());
-      PMSHELF_TRY_ASSIGN(const auto outcome, shelf_->replay(request));
-      if (outcome.has_value()) return {};
-    }
     std::vector<store::WriteRange> writes;
     writes.reserve(meta_.ranges.size());
     uint64_t position = 0;
@@ -55,11 +48,16 @@ class TransactOperation final : public DataOperation {
                         payload_.span().subspan(position, range.length)});
       position += range.length;
     }
+    const store::RequestId id{meta_.request_high, meta_.request_low};
+    const store::Request request{id, id ? transact_digest(writes) : 0};
+    if (id) {
+      PMSHELF_TRY_ASSIGN(const auto outcome, shelf_->replay(request));
+      if (outcome.has_value()) return {};
+    }
     return shelf_->transact(writes, request);
   }
 
   const wire::TransactMeta meta_;
-  const std::vector<std::byte> meta_bytes_;
   const std::shared_ptr<pool::Shelf> shelf_;
   const std::vector<session::Access> accesses_;  // one a range
   DramBuffer payload_;

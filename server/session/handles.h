@@ -54,7 +54,8 @@ class Handles {
     return std::move(hooked).error();
   }
 
-  // kNotFound: no such handle in this session, or the shelf has been erased.
+  // kStaleGrant: no such handle in this session, or its shelf has been erased. Not kNotFound, which
+  // is what Get answers for a missing region: a client must know which of the two to look for.
   Result<std::shared_ptr<void>> find(const wire::SessionId& session, uint64_t handle) const {
     std::lock_guard lock(mutex_);
     if (auto table = sessions_.find(session); table != sessions_.end()) {
@@ -62,7 +63,7 @@ class Handles {
         if (std::shared_ptr<void> shelf = entry->second.shelf.lock()) return shelf;
       }
     }
-    return Error(Code::kNotFound, "no such shelf handle in this session: open the shelf again");
+    return Error(Code::kStaleGrant, "no such shelf handle in this session: open the shelf again");
   }
 
   uint64_t access_epoch() const { return access_epoch_.load(std::memory_order_acquire); }
