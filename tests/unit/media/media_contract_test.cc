@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/media/faulty_media.h"
+#include "common/media/real_media.h"
 #include "common/media/recording_media.h"
 #include "tests/unit/media/test_support.h"
 
@@ -20,7 +21,18 @@ constexpr uint64_t kBytes = 1 << 20;
 struct Surroundings {
   Recorder recorder;
   FaultPlan plan;
+  TemporaryDirectory in_memory{"/dev/shm"};
+  TemporaryDirectory on_disk{PMSHELF_TEST_SCRATCH};
 };
+
+std::unique_ptr<Media> make_file(const TemporaryDirectory& directory, bool preallocate) {
+  auto media = open_file({.path = directory.file("media"),
+                          .create = true,
+                          .create_bytes = kBytes,
+                          .preallocate = preallocate});
+  EXPECT_OK(media);
+  return media.ok() ? *std::move(media) : nullptr;
+}
 
 struct Maker {
   std::string name;
@@ -34,6 +46,10 @@ std::vector<Maker> makers() {
        [](Surroundings& around) {
          return make_recording_media(around.recorder, 0, std::vector<std::byte>(kBytes));
        }},
+      {"tmpfs", [](Surroundings& around) { return make_file(around.in_memory, true); }},
+      {"tmpfs_sparse", [](Surroundings& around) { return make_file(around.in_memory, false); }},
+      {"disk", [](Surroundings& around) { return make_file(around.on_disk, true); }},
+      {"disk_sparse", [](Surroundings& around) { return make_file(around.on_disk, false); }},
       {"faulty",
        [](Surroundings& around) {
          return make_faulty_media(make_memory_media(std::vector<std::byte>(kBytes)), around.plan);
