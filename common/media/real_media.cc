@@ -21,6 +21,7 @@
 
 #include "common/media/file_map.h"
 #include "common/media/guard.h"
+#include "common/media/holes.h"
 #include "common/media/medium.h"
 #include "common/media/range.h"
 #include "common/media/sync_queue.h"
@@ -30,9 +31,6 @@ namespace {
 
 // From here on copies bypass the cache: they would only evict what is in use.
 constexpr uint64_t kNonTemporalBytesMin = 256;
-// From here on a hole is cheaper than zeros, and looking for holes cheaper than flushing them
-// (which would also fill them).
-constexpr uint64_t kHoleBytesMin = 64 << 10;
 constexpr uint64_t kCapacityUnitBytes = 2 << 20;
 constexpr size_t kBadBlocksMax = 1 << 20;
 
@@ -194,7 +192,7 @@ Status RealMedia::flush(uint64_t offset, uint64_t length) {
     return {};
   }
   const bool by_line = medium_.granularity == PMEM2_GRANULARITY_CACHE_LINE;
-  if (by_line && length >= kHoleBytesMin && !medium_.device) {
+  if (by_line && length > kHoleBytesMin) {
     PMSHELF_TRY(write_back_data(offset, length));
   } else if (by_line) {
     PMSHELF_TRY(write_back(offset, length));
@@ -209,20 +207,16 @@ Status RealMedia::write_back(uint64_t offset, uint64_t length) {
   return {};
 }
 
-// Writes back what is not a hole. At most one turn per page of the range.
+// A hole has nothing in the cache, and touching it would fill it. One turn per step of the range.
 Status RealMedia::write_back_data(uint64_t offset, uint64_t length) {
-  const auto end = static_cast<off_t>(offset + length);
-  auto at = static_cast<off_t>(offset);
-  while (at < end) {
-    const off_t begin = lseek(fd_.get(), at, SEEK_DATA);
-    if (begin < 0 && errno != ENXIO) return os_error(name(), "lseek", errno);
-    if (begin < 0) return check_not_truncated(offset + length);
-    if (begin >= end) return {};
-    const off_t hole = lseek(fd_.get(), begin, SEEK_HOLE);
-    if (hole < 0) return os_error(name(), "lseek", errno);
-    const off_t stop = std::min(hole, end);
-    PMSHELF_TRY(write_back(static_cast<uint64_t>(begin), static_cast<uint64_t>(stop - begin)));
-    at = stop;
+  const uint64_t end = offset + length;
+  for (uint64_t at = offset; at < end;) {
+    PMSHELF_TRY_ASSIGN(at, next_data(name(), fd(), at));
+    if (at == kNoData) return check_not_truncated(end);
+    if (at >= end) return {};
+    const Extent step = data_step(at, end);
+    PMSHELF_TRY(write_back(step.offset, step.bytes));
+    at = step.end();
   }
   return {};
 }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/media/faulty_media.h"
+#include "common/media/mirror_media.h"
 #include "common/media/real_media.h"
 #include "common/media/recording_media.h"
 #include "tests/unit/media/test_support.h"
@@ -34,6 +35,12 @@ std::unique_ptr<Media> make_file(const TemporaryDirectory& directory, bool preal
   return media.ok() ? *std::move(media) : nullptr;
 }
 
+std::unique_ptr<Media> make_mirror(std::unique_ptr<Media> file) {
+  auto media = open_mirror(std::move(file), {.evict_ppm = 100'000});
+  EXPECT_OK(media);
+  return media.ok() ? *std::move(media) : nullptr;
+}
+
 struct Maker {
   std::string name;
   std::function<std::unique_ptr<Media>(Surroundings&)> make;
@@ -50,6 +57,10 @@ std::vector<Maker> makers() {
       {"tmpfs_sparse", [](Surroundings& around) { return make_file(around.in_memory, false); }},
       {"disk", [](Surroundings& around) { return make_file(around.on_disk, true); }},
       {"disk_sparse", [](Surroundings& around) { return make_file(around.on_disk, false); }},
+      {"mirror_of_tmpfs",
+       [](Surroundings& around) { return make_mirror(make_file(around.in_memory, false)); }},
+      {"mirror_of_disk",
+       [](Surroundings& around) { return make_mirror(make_file(around.on_disk, true)); }},
       {"faulty",
        [](Surroundings& around) {
          return make_faulty_media(make_memory_media(std::vector<std::byte>(kBytes)), around.plan);
