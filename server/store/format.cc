@@ -265,6 +265,10 @@ void encode_record_header(const RecordHeader& header, uint32_t crc_seed,
   store_le<uint32_t>(out + rec::kCrc, crc32c(record.subspan(rec::kBytes), crc_seed));
 }
 
+uint32_t record_length(std::span<const std::byte> bytes) {
+  return load_le<uint32_t>(bytes.data() + rec::kBytes);
+}
+
 std::optional<RecordHeader> decode_record(std::span<const std::byte> bytes, uint32_t crc_seed,
                                           const RecordBounds& bounds) {
   if (bytes.size() < kRecordHeaderBytes) return std::nullopt;

@@ -119,6 +119,8 @@ struct RecordBounds {
   uint64_t sequence_min = 0, sequence_max = 0;  // inclusive
   uint64_t epoch_min = 0, epoch_max = 0;        // inclusive
 };
+// The length that a record says it has. Precondition: 64 bytes are there.
+uint32_t record_length(std::span<const std::byte> bytes);
 // The record that starts at bytes[0], or nothing when there is no valid one wholly inside `bytes`.
 std::optional<RecordHeader> decode_record(std::span<const std::byte> bytes, uint32_t crc_seed,
                                           const RecordBounds& bounds);

@@ -129,6 +129,7 @@ class Space {
   void surrender_run(ShelfId shelf, uint64_t offset, uint64_t bytes);
   // True while ranges behind the end wait to be released: it cannot grow.
   bool tail_waits() const { return outside_.used_bytes > 0; }
+  uint64_t outside_bytes() const { return outside_.used_bytes; }
   const absl::flat_hash_map<uint64_t, std::unique_ptr<CarvedExtent>>& carved() const {
     return carved_;
   }

@@ -34,6 +34,7 @@ struct RecoveryReport {
   uint64_t torn_bytes_dropped = 0;  // of one unacknowledged record at most
   uint64_t transactions_reapplied = 0;
   uint64_t unsafe_shutdowns = 0;
+  bool superblock_was_bad = false;  // one of the two; the other one counted
   bool was_clean = false;
   bool read_only = false;
   std::string damage;  // empty, or why the store is read-only
