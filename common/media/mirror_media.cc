@@ -17,6 +17,7 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "common/media/dram_space.h"
@@ -102,12 +103,12 @@ class MirrorMedia final : public Media {
   Status clear(uint64_t offset, uint64_t length);
   Status evict_after_store(const Extent& stored);
   Status take_snapshots(const Extent& lines);
+  std::vector<Snapshot> take_pending();
   Status copy_out(const Extent& extent, std::vector<std::byte>& target) const;
-  void cut_pending(uint64_t end);
   void publish(uint64_t new_bytes);
 
   // With drain_mutex_ held:
-  Status drain_pending();
+  Status write_to_file(const std::vector<Snapshot>& snapshots);
   Status write_to_file(const Snapshot& snapshot);
 
   const std::unique_ptr<Media> file_;
@@ -233,21 +234,27 @@ Status MirrorMedia::take_snapshots(const Extent& lines) {
 }
 
 Status MirrorMedia::drain() {
-  const std::lock_guard lock(drain_mutex_);
-  return drain_pending();
-}
-
-Status MirrorMedia::drain_pending() {
-  if (failure_) return *failure_;
+  const std::lock_guard file_lock(drain_mutex_);
   std::vector<Snapshot> taken;
   {
     const std::lock_guard lock(mutex_);
-    taken.swap(pending_);
-    pending_bytes_ = 0;
+    taken = take_pending();
   }
+  return write_to_file(taken);
+}
+
+std::vector<Snapshot> MirrorMedia::take_pending() {
+  pending_bytes_ = 0;
+  return std::exchange(pending_, {});
+}
+
+Status MirrorMedia::write_to_file(const std::vector<Snapshot>& snapshots) {
+  if (failure_) return *failure_;
   Status status;
-  for (size_t i = 0; i < taken.size() && status.ok(); ++i) status = write_to_file(taken[i]);
-  if (status.ok() && !taken.empty()) status = file_->drain();
+  for (size_t i = 0; i < snapshots.size() && status.ok(); ++i) {
+    status = write_to_file(snapshots[i]);
+  }
+  if (status.ok() && !snapshots.empty()) status = file_->drain();
   if (!status.ok()) failure_ = status.error();
   return status;
 }
@@ -277,10 +284,10 @@ Status MirrorMedia::discard(uint64_t offset, uint64_t length) {
 }
 
 Status MirrorMedia::resize(uint64_t new_bytes) {
-  // What was flushed belongs to the old length.
-  const std::lock_guard drain_lock(drain_mutex_);
-  PMSHELF_TRY(drain_pending());
+  const std::lock_guard file_lock(drain_mutex_);
   const std::lock_guard lock(mutex_);
+  // What was flushed belongs to the old length.
+  PMSHELF_TRY(write_to_file(take_pending()));
   const uint64_t old_bytes = bytes();
   if (new_bytes >= old_bytes) {
     PMSHELF_TRY(space_->resize(new_bytes));
@@ -295,17 +302,7 @@ Status MirrorMedia::resize(uint64_t new_bytes) {
   PMSHELF_TRY(file_->resize(new_bytes));
   publish(new_bytes);
   std::erase_if(candidates_, [&](uint64_t line) { return line >= new_bytes; });
-  cut_pending(new_bytes);
   return space_->resize(new_bytes);
-}
-
-// What was flushed since the drain keeps the part that is left.
-void MirrorMedia::cut_pending(uint64_t end) {
-  std::erase_if(pending_, [&](const Snapshot& flushed) { return flushed.extent.offset >= end; });
-  for (Snapshot& flushed : pending_) {
-    flushed.extent.bytes = std::min(flushed.extent.end(), end) - flushed.extent.offset;
-    if (!flushed.contents.empty()) flushed.contents.resize(flushed.extent.bytes);
-  }
 }
 
 void MirrorMedia::publish(uint64_t new_bytes) {

@@ -192,7 +192,7 @@ Status RealMedia::flush(uint64_t offset, uint64_t length) {
     return {};
   }
   const bool by_line = medium_.granularity == PMEM2_GRANULARITY_CACHE_LINE;
-  if (by_line && length > kHoleBytesMin) {
+  if (by_line && length >= kHoleBytesMin) {
     PMSHELF_TRY(write_back_data(offset, length));
   } else if (by_line) {
     PMSHELF_TRY(write_back(offset, length));

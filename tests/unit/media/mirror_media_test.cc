@@ -184,6 +184,15 @@ TEST_F(MirrorMedia, ResizeIsOfTheFileAtOnceButNotOfUnflushedBytes) {
   EXPECT_EQ(in_file(64, 8), "flushed!");
 }
 
+TEST_F(MirrorMedia, WhatWasFlushedBeforeAShrinkIsDrainedAsFarAsItIsLeft) {
+  auto mirror = open(kNoEviction);
+  ASSERT_OK(mirror->store(0, bytes_of(std::string(kBytes, 'x'))));
+  ASSERT_OK(mirror->flush(0, kBytes));
+  ASSERT_OK(mirror->resize(4096));
+  EXPECT_OK(mirror->drain());
+  EXPECT_EQ(in_file(0, 4096), std::string(4096, 'x'));
+}
+
 TEST_F(MirrorMedia, DiscardIsOfImageAndFile) {
   auto mirror = open(kNoEviction);
   ASSERT_OK(mirror->store(0, bytes_of(std::string(kBytes, 'x'))));
