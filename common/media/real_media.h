@@ -21,7 +21,13 @@ struct OpenFile {
 // directory, socket or dangling link is kInvalidArgument with the path. tmpfs and ramfs give
 // kVolatile with cache-line granularity: CPU flushes are executed there as on PMem, which makes
 // tmpfs an emulation of it; page-cache files give kFile with page granularity; DAX gives
-// kPersistent. SIGBUS guards are installed by the first call.
+// kPersistent (see docs/design/0002-media-seam.md for PMEM2_FORCE_GRANULARITY and devices). SIGBUS
+// guards are installed by the first call.
+//
+// Other errors: kNotFound; kAlreadyExists; kPermissionDenied; kReadOnly (file system);
+// kCorrupt: an empty file; kNoSpace: a failed creation leaves no file; kResourceExhausted: out of
+// descriptors, memory or address space; kIo. A new file is durable with its length; making its
+// name durable (fsync of the directory) is the caller's business.
 Result<std::unique_ptr<Media>> open_file(const OpenFile& options);
 
 }  // namespace pmshelf::media

@@ -37,6 +37,7 @@ class Recorder {
 
 // DRAM media of `initial.size()` bytes with these contents. Class kPersistent, granularity 64.
 // `recorder` outlives it. zero() is recorded as word stores of the words that were not zero.
+// Writes through mapping() are not recorded, deep_flush() neither; discard() is kUnsupported.
 std::unique_ptr<Media> make_recording_media(Recorder& recorder, uint8_t index,
                                             std::vector<std::byte> initial);
 
