@@ -271,6 +271,9 @@ void StreamConnection::on_tick() {
                      " ms");
   }
   if (is_overdue(send_progress_, !out_.empty(), sent_bytes_, emptied_count_)) {
+    // Without this the kernel would keep its full buffer for minutes after the close.
+    const linger at_once = {.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(stream_->fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     return violation("took no answers for " + std::to_string(limits_.progress_timeout_ms) + " ms");
   }
   arm_tick();
