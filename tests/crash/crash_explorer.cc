@@ -35,13 +35,13 @@ int kill_mutants(ExplorerOptions options) {
   options.check_every = 4;
   options.states_per_fence = 128;
   int killed = 0, survived = 0;
-  for (const store::Mutant mutant : store::kMutants) {
+  for (const auto& [mutant, name] : store::kMutants) {
     store::active_mutant = mutant;
     Explorer explorer(options);
     const auto found = explorer.run();
     store::active_mutant = store::Mutant::kNone;
     std::printf("mutant %2d %-24s %s after %llu states: %s\n", static_cast<int>(mutant),
-                std::string(store::mutant_name(mutant)).c_str(), found ? "killed" : "SURVIVED",
+                std::string(name).c_str(), found ? "killed" : "SURVIVED",
                 static_cast<unsigned long long>(explorer.states()),
                 found ? found->c_str() : "nothing was noticed");
     (found ? killed : survived) += 1;

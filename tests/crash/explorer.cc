@@ -102,7 +102,7 @@ void Explorer::finish_store() {
 void Explorer::acknowledge(Model now, const store::RequestId& request) {
   acknowledged_ = std::move(now);
   acknowledged_digest_ = digest(acknowledged_);
-  last_request_ = request;
+  if (request) last_request_ = request;
   in_flight_.reset();
   in_place_.reset();
   recorder_->mark(fences_);

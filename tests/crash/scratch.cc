@@ -82,11 +82,10 @@ std::unique_ptr<media::Media> Scratch::media(uint8_t index) {
 
 void Scratch::write(uint8_t media, uint64_t offset, const std::byte* source, uint64_t bytes) {
   std::vector<std::byte>& image = images_[media];
-  for (uint64_t at = offset / 8 * 8; at < offset + bytes; at += 8) {
-    if (at + 8 > sizes_[media]) break;  // grown by this store: dropped by rewind
-    uint64_t before = 0;
-    std::memcpy(&before, image.data() + at, 8);
-    undo_.push_back(Undo{media, at, before});
+  if (offset < sizes_[media]) {  // what lies beyond was grown by this store: dropped by rewind
+    const uint64_t kept = std::min(bytes, sizes_[media] - offset);
+    undo_.push_back(Undo{media, offset, kept});
+    undo_bytes_.insert(undo_bytes_.end(), image.data() + offset, image.data() + offset + kept);
   }
   std::memcpy(image.data() + offset, source, bytes);
 }
@@ -98,7 +97,9 @@ void Scratch::poke(uint8_t media, uint64_t offset, uint64_t value) {
 void Scratch::rewind() {
   for (size_t at = 0; at < images_.size(); ++at) images_[at].resize(sizes_[at]);
   for (auto undo = undo_.rbegin(); undo != undo_.rend(); ++undo) {
-    std::memcpy(images_[undo->media].data() + undo->offset, &undo->value, sizeof undo->value);
+    const size_t kept_at = undo_bytes_.size() - undo->bytes;
+    std::memcpy(images_[undo->media].data() + undo->offset, undo_bytes_.data() + kept_at, undo->bytes);
+    undo_bytes_.resize(kept_at);
   }
   undo_.clear();
 }

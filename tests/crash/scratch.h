@@ -30,13 +30,14 @@ class Scratch {
   struct Undo {
     uint8_t media;
     uint64_t offset;
-    uint64_t value;
+    uint64_t bytes;
   };
   void write(uint8_t media, uint64_t offset, const std::byte* source, uint64_t bytes);
 
   Images images_;
   std::vector<uint64_t> sizes_;  // length of each image once rewound
   std::vector<Undo> undo_;
+  std::vector<std::byte> undo_bytes_;  // what stood there before, in the same order
 };
 
 }  // namespace pmshelf::crash

@@ -21,7 +21,7 @@ class Script {
   std::string run(const std::function<bool()>& go_on);
 
  private:
-  static constexpr int kOperations = 400;
+  static constexpr int kOperations = 200;
   static constexpr size_t kRegionsMax = 12;
 
   std::string make_shelf();
@@ -42,6 +42,7 @@ class Script {
   std::string any_name() const;
   std::string new_name();
   std::string random_bytes(uint64_t bytes);
+  std::string random_attributes(uint64_t bytes_max);
   uint64_t random_length();
   store::Request new_request();
   Result<store::RegionInfo> find(const std::string& name) { return store_.find(shelf_, name); }
