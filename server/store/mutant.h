@@ -18,7 +18,7 @@ enum class Mutant : uint8_t {
   kSuperblockOverNewer,   // superblocks.cc: the newer copy is overwritten, not the older
   kIgnoreRecordCrc,       // format.cc, decode_record: a record with a wrong CRC is taken
   kIgnoreSequence,        // format.cc, decode_record: a record with any sequence is taken
-  kAcceptBeyondEnd,       // space.cc, occupy: a footprint may end one page past the data space
+  kAcceptBeyondEnd,       // replay.cc, holds: a region may be one byte longer than its footprint
   kFreeBeforeDurable,     // limbo.cc, free_later: space is reused before its DEL is durable
   kSkipZeroOfReusedSlot,  // zeroing.cc, zero_new_bytes: used bytes are handed out as they are
   kRedoDoneBeforeFlush,   // transaction.cc: REDO_DONE written before the copied bytes are durable

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "server/store/mutant.h"
+#include "tests/crash/damage.h"
 #include "tests/crash/explorer.h"
 
 namespace pmshelf::crash {
@@ -17,7 +18,8 @@ int explore(const ExplorerOptions& options) {
               static_cast<unsigned long long>(options.states),
               static_cast<unsigned long long>(options.seed));
   Explorer explorer(options);
-  const auto failure = explorer.run();
+  auto failure = find_served_damage();
+  if (!failure) failure = explorer.run();
   if (failure) std::printf("FAILED: %s\n", failure->c_str());
   std::printf("%llu crash states recovered at %llu fences, %llu of them inside recovery\n",
               static_cast<unsigned long long>(explorer.states()),
@@ -38,7 +40,8 @@ int kill_mutants(ExplorerOptions options) {
   for (const auto& [mutant, name] : store::kMutants) {
     store::active_mutant = mutant;
     Explorer explorer(options);
-    const auto found = explorer.run();
+    auto found = find_served_damage();
+    if (!found) found = explorer.run();
     store::active_mutant = store::Mutant::kNone;
     std::printf("mutant %2d %-24s %s after %llu states: %s\n", static_cast<int>(mutant),
                 std::string(name).c_str(), found ? "killed" : "SURVIVED",

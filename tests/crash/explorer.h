@@ -77,6 +77,7 @@ class Explorer {
   std::optional<Model> in_flight_;
   uint64_t acknowledged_digest_ = 0, in_flight_digest_ = 0;
   bool device_ = false;
+  bool at_rest_ = false;  // the crash is at an acknowledgement
   store::RequestId last_request_;
   // A direct write that is under way: any mixture of old and new words is right.
   struct InPlace {

@@ -49,23 +49,43 @@ std::vector<size_t> structured(const std::vector<PendingWord>& pending, uint64_t
   return choice;
 }
 
+// Each word by a coin of its own; some crashes keep much, some keep little.
+std::vector<size_t> scattered(const std::vector<PendingWord>& pending, std::mt19937_64& random) {
+  std::vector<size_t> choice(pending.size(), 0);
+  const uint64_t density = random() % 8 + 1;
+  for (size_t word = 0; word < pending.size(); ++word) {
+    if (random() % 9 < density) choice[word] = random() % pending[word].values.size();
+  }
+  return choice;
+}
+
+// Everything in one range of addresses is on media and nothing else, or the other way round: one
+// structure made it, another did not.
+std::vector<size_t> clustered(const std::vector<PendingWord>& pending, std::mt19937_64& random) {
+  const PendingWord& a = pending[random() % pending.size()];
+  const PendingWord& b = pending[random() % pending.size()];
+  const uint64_t low = std::min(a.offset, b.offset), high = std::max(a.offset, b.offset);
+  const bool inside_survives = random() % 2 == 0;
+  std::vector<size_t> choice(pending.size(), 0);
+  for (size_t word = 0; word < pending.size(); ++word) {
+    const bool inside = pending[word].offset >= low && pending[word].offset <= high;
+    if (inside == inside_survives) choice[word] = pending[word].values.size() - 1;
+  }
+  return choice;
+}
+
+// Half of the sample is structured, from a random place on when it does not fit; the rest random.
 uint64_t visit_sample(const std::vector<PendingWord>& pending, uint64_t limit,
                       std::mt19937_64& random,
                       const std::function<bool(const std::vector<size_t>&)>& visit) {
   const uint64_t structured_count = 3 * pending.size() + 1;
-  // With fewer states than structured choices, start anywhere among them.
-  const uint64_t first = structured_count > limit ? random() % structured_count : 0;
+  const uint64_t structured_limit = std::min(structured_count, limit / 2);
+  const uint64_t first = random() % (structured_count - structured_limit + 1);
   for (uint64_t n = 0; n < limit; ++n) {
-    if (first + n < structured_count) {
-      if (!visit(structured(pending, first + n))) return n + 1;
-      continue;
-    }
-    std::vector<size_t> choice(pending.size());
-    const uint64_t density = random() % 8 + 1;  // some crashes keep much, some keep little
-    for (size_t word = 0; word < pending.size(); ++word) {
-      choice[word] = random() % 9 < density ? random() % pending[word].values.size() : 0;
-    }
-    if (!visit(choice)) return n + 1;
+    const bool go_on = n < structured_limit ? visit(structured(pending, first + n))
+                       : n % 2 == 0         ? visit(scattered(pending, random))
+                                            : visit(clustered(pending, random));
+    if (!go_on) return n + 1;
   }
   return limit;
 }
