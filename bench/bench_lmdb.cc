@@ -1,5 +1,5 @@
-// The store engine against LMDB: create + erase of a small region against a synchronous put + delete,
-// both in this process, on the same file system.
+// The store engine against LMDB: create + erase of a small region against a synchronous put +
+// delete, both in this process, on the same file system.
 #include <lmdb.h>
 #include <sys/stat.h>
 
@@ -75,7 +75,8 @@ int run_lmdb(const Arguments& arguments) {
     });
     const double ours = timed([&] {
       for (uint64_t n = 0; n < operations; ++n) {
-        const auto id = must(shelf->create("region-" + std::to_string(n), value.size(), "", {}), "create");
+        const auto id =
+            must(shelf->create("region-" + std::to_string(n), value.size(), "", {}), "create");
         must(shelf->erase(id, {}), "erase");
       }
     });

@@ -1,5 +1,5 @@
-// Same host: an array copied onto a shelf and persisted, against the same memcpy into an mmap of the
-// same file system and the same flush (both through Media, so through libpmem2 or msync).
+// Same host: an array copied onto a shelf and persisted, against the same memcpy into an mmap of
+// the same file system and the same flush (both through Media, so through libpmem2 or msync).
 #include <cstring>
 #include <string>
 #include <vector>
@@ -36,9 +36,7 @@ int run_local(const Arguments& arguments) {
       must(plain->flush(0, bytes), "flush");
       must(plain->drain(), "drain");
     });
-    const double mapped_s = timed([&] {
-      must(region.write(0, source), "write");
-    });
+    const double mapped_s = timed([&] { must(region.write(0, source), "write"); });
     const double put_s = timed([&] { must(shelf.put("value", source), "put"); });
     if (round == 0) continue;  // first touch of the pages
     sample(copy.c_str(), "mmap", bytes, 1, plain_s);

@@ -68,7 +68,8 @@ class Redis {
     if (buffered < target.size()) receive_all(socket_, target.subspan(buffered));
   }
   void take_bulk(std::span<std::byte> target) {
-    if (line() != "$" + std::to_string(target.size())) give_up("redis answered GET with another length");
+    if (line() != "$" + std::to_string(target.size()))
+      give_up("redis answered GET with another length");
     take(target);
     (void)line();
   }

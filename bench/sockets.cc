@@ -13,7 +13,9 @@
 namespace pmshelf::bench {
 namespace {
 
-[[noreturn]] void fail(const char* call) { give_up(std::string(call) + ": " + std::strerror(errno)); }
+[[noreturn]] void fail(const char* call) {
+  give_up(std::string(call) + ": " + std::strerror(errno));
+}
 
 void set_no_delay(const UniqueFd& socket) {
   const int on = 1;
@@ -33,7 +35,8 @@ sockaddr_in loopback(uint16_t port) {
 UniqueFd connect_to(const std::string& host, uint16_t port) {
   UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address = loopback(port);
-  if (::inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1) give_up("not an address: " + host);
+  if (::inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1)
+    give_up("not an address: " + host);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     fail("connect");
   }

@@ -13,9 +13,9 @@ namespace pmshelf {
 namespace {
 
 constexpr uint64_t kPageBytes = 4096;
-constexpr uint64_t kBatchBytes = 4 << 20;    // sent in one write_ranges call at most
-constexpr size_t kBatchRanges = 1024;        // wire limit of ranges in one frame
-constexpr uint64_t kFetchBytes = 8 << 20;    // fetched at a time by refresh
+constexpr uint64_t kBatchBytes = 4 << 20;  // sent in one write_ranges call at most
+constexpr size_t kBatchRanges = 1024;      // wire limit of ranges in one frame
+constexpr uint64_t kFetchBytes = 8 << 20;  // fetched at a time by refresh
 
 // Anonymous zero pages; freed on destruction.
 class Pages {

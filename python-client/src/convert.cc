@@ -4,8 +4,7 @@ namespace pmshelf::python {
 
 void raise(const Error& error) {
   const py::module_ errors = py::module_::import("pmshelf.errors");
-  const py::object exception =
-      errors.attr("make")(static_cast<int>(error.code()), error.message());
+  const py::object exception = errors.attr("make")(static_cast<int>(error.code()), error.message());
   PyErr_SetObject(py::type::handle_of(exception).ptr(), exception.ptr());
   throw py::error_already_set();
 }
@@ -149,9 +148,12 @@ Path to_path(const std::string& text) {
 
 const char* storage_class_text(StorageClass storage_class) {
   switch (storage_class) {
-    case StorageClass::kPersistent: return "persistent";
-    case StorageClass::kFile: return "file";
-    case StorageClass::kVolatile: return "volatile";
+    case StorageClass::kPersistent:
+      return "persistent";
+    case StorageClass::kFile:
+      return "file";
+    case StorageClass::kVolatile:
+      return "volatile";
   }
   return "unknown";
 }

@@ -40,8 +40,9 @@ void take_apart(Specimen& specimen) {
   uint64_t position = 0;
   while (true) {
     const store::RecordBounds any{0, store::kCounterMax, 0, store::kCounterMax};
-    const auto header = store::decode_record(
-        {specimen.log(0) + position, specimen.superblock.log_bytes - position}, specimen.seed(), any);
+    const auto header =
+        store::decode_record({specimen.log(0) + position, specimen.superblock.log_bytes - position},
+                             specimen.seed(), any);
     if (!header) return;
     specimen.records.emplace_back(position, *header);
     position += header->bytes;
@@ -57,8 +58,7 @@ Status make(Specimen& specimen, const Clock& clock) {
   format.log_bytes = kLogBytes;
   PMSHELF_TRY(store::Store::format(*map, data.get(), format, clock));
   {
-    PMSHELF_TRY_ASSIGN(auto store,
-                       store::Store::open(std::move(map), std::move(data), {}, clock));
+    PMSHELF_TRY_ASSIGN(auto store, store::Store::open(std::move(map), std::move(data), {}, clock));
     store::ShelfInfo info;
     info.name = "s";
     info.owner = "unix:test";
@@ -105,7 +105,8 @@ std::optional<std::string> find_served_damage() {
     const char* what;
     std::function<void(Specimen&)> inflict;
   };
-  // Places of the region's offset and bytes in its record: headers of record and operation, then the field.
+  // Places of the region's offset and bytes in its record: headers of record and operation, then
+  // the field.
   constexpr size_t kOffsetField = store::kRecordHeaderBytes + 8 + 16;
   constexpr size_t kBytesField = kOffsetField + 8;
   const Damage damages[] = {
@@ -116,13 +117,15 @@ std::optional<std::string> find_served_damage() {
       {"a region one page beyond the end of the data space",
        [&](Specimen& specimen) {
          const uint64_t end = specimen.superblock.data_end;
-         rewrite(specimen, 3,
-                 [&](std::byte* record) { store_le<uint64_t>(record + kOffsetField, end); }, keep);
+         rewrite(
+             specimen, 3,
+             [&](std::byte* record) { store_le<uint64_t>(record + kOffsetField, end); }, keep);
        }},
       {"a region one byte longer than its footprint",
        [&](Specimen& specimen) {
-         rewrite(specimen, 3,
-                 [&](std::byte* record) { store_le<uint64_t>(record + kBytesField, 4097); }, keep);
+         rewrite(
+             specimen, 3,
+             [&](std::byte* record) { store_le<uint64_t>(record + kBytesField, 4097); }, keep);
        }},
       {"a bit of a record's body flipped in both copies",
        [&](Specimen& specimen) {

@@ -135,11 +135,12 @@ void Explorer::on_fence(const media::Event& fence) {
 }
 
 uint64_t Explorer::states_at_fence() const {
-  constexpr uint64_t kCheapBytes = 32 * kKiB;   // of region contents, read back for each state
-  constexpr uint64_t kCheapWords = 512;  // written for each state
+  constexpr uint64_t kCheapBytes = 32 * kKiB;  // of region contents, read back for each state
+  constexpr uint64_t kCheapWords = 512;        // written for each state
   uint64_t content_bytes = 0;
   for (const auto& [name, region] : acknowledged_) content_bytes += region.bytes.size();
-  const uint64_t cost = 1 + content_bytes / kCheapBytes + persistence_->pending().size() / kCheapWords;
+  const uint64_t cost =
+      1 + content_bytes / kCheapBytes + persistence_->pending().size() / kCheapWords;
   return std::max<uint64_t>(options_.states_per_fence / cost, 8);
 }
 

@@ -18,10 +18,10 @@ namespace pmshelf::crash {
 
 struct ExplorerOptions {
   uint64_t seed = 1;
-  uint64_t states = 1'000'000;         // stop after so many crash states
-  uint64_t states_per_fence = 512;     // all subsets up to this many, a sample above
-  uint64_t nested_every = 20'000;      // one state in so many is explored again inside recovery
-  uint64_t check_every = 64;           // one state in so many gets Store::check and a second recovery
+  uint64_t states = 1'000'000;      // stop after so many crash states
+  uint64_t states_per_fence = 512;  // all subsets up to this many, a sample above
+  uint64_t nested_every = 20'000;   // one state in so many is explored again inside recovery
+  uint64_t check_every = 64;        // one state in so many gets Store::check and a second recovery
   double seconds_max = 1e9;
 };
 
@@ -51,7 +51,8 @@ class Explorer {
 
   void on_fence(const media::Event& fence);
   // One crash state for each choice; `thorough` ones are recovered twice and checked.
-  void explore(const std::vector<PendingWord>& pending, Scratch& scratch, uint64_t limit, bool nested);
+  void explore(const std::vector<PendingWord>& pending, Scratch& scratch, uint64_t limit,
+               bool nested);
   std::string judge_crash(Scratch& scratch, bool thorough);
   std::string judge(store::Store& store) const;
   // Recovers a crash state on recording media of its own and explores the crashes on the way.

@@ -33,7 +33,8 @@ Result<Model> read_back(store::Store& store) {
   for (const store::RegionInfo& info : regions) {
     ModelRegion region;
     region.bytes.resize(info.bytes);
-    const std::span<std::byte> target(reinterpret_cast<std::byte*>(region.bytes.data()), info.bytes);
+    const std::span<std::byte> target(reinterpret_cast<std::byte*>(region.bytes.data()),
+                                      info.bytes);
     PMSHELF_TRY(store.data().read(info.offset, target));
     PMSHELF_TRY_ASSIGN(region.attributes, store.attributes(info.id));
     model.emplace(info.name, std::move(region));
@@ -46,7 +47,8 @@ std::string difference(const Model& expected, const Model& found) {
     const auto other = found.find(name);
     if (other == found.end()) return "region '" + name + "' is missing";
     if (other->second.attributes != region.attributes) return "attributes of '" + name + "' differ";
-    if (other->second.bytes.size() != region.bytes.size()) return "length of '" + name + "' differs";
+    if (other->second.bytes.size() != region.bytes.size())
+      return "length of '" + name + "' differs";
     if (other->second.bytes != region.bytes) return "bytes of '" + name + "' differ";
   }
   for (const auto& [name, region] : found) {

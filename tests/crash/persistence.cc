@@ -132,14 +132,21 @@ void Persistence::drain(uint8_t media) {
 
 void Persistence::apply(const media::Event& event) {
   switch (event.kind) {
-    case media::Event::Kind::kStore8: store(event); break;
-    case media::Event::Kind::kFlush: flush(event); break;
-    case media::Event::Kind::kDrain: drain(event.media); break;
+    case media::Event::Kind::kStore8:
+      store(event);
+      break;
+    case media::Event::Kind::kFlush:
+      flush(event);
+      break;
+    case media::Event::Kind::kDrain:
+      drain(event.media);
+      break;
     case media::Event::Kind::kResize:
       durable_[event.media].resize(event.offset);
       if (on_resize) on_resize(event.media, event.offset);
       break;
-    case media::Event::Kind::kMark: break;
+    case media::Event::Kind::kMark:
+      break;
   }
 }
 

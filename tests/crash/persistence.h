@@ -52,7 +52,8 @@ class Persistence {
 // Calls `visit` with one choice of value index for each pending word: every combination when there
 // are at most `limit`, else `limit` of them: none, all, each word alone, each word missing,
 // prefixes, and random ones. Stops early when `visit` returns false. Returns how many were visited.
-uint64_t for_each_crash(const std::vector<PendingWord>& pending, uint64_t limit, std::mt19937_64& random,
+uint64_t for_each_crash(const std::vector<PendingWord>& pending, uint64_t limit,
+                        std::mt19937_64& random,
                         const std::function<bool(const std::vector<size_t>&)>& visit);
 
 }  // namespace pmshelf::crash

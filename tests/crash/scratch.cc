@@ -32,7 +32,8 @@ class ScratchMedia final : public media::Media {
     PMSHELF_TRY(check(offset, bytes));
     static constexpr std::byte kZeros[4096] = {};
     for (uint64_t done = 0; done < bytes; done += sizeof kZeros) {
-      scratch_.write(index_, offset + done, kZeros, std::min<uint64_t>(sizeof kZeros, bytes - done));
+      scratch_.write(index_, offset + done, kZeros,
+                     std::min<uint64_t>(sizeof kZeros, bytes - done));
     }
     return {};
   }
@@ -98,7 +99,8 @@ void Scratch::rewind() {
   for (size_t at = 0; at < images_.size(); ++at) images_[at].resize(sizes_[at]);
   for (auto undo = undo_.rbegin(); undo != undo_.rend(); ++undo) {
     const size_t kept_at = undo_bytes_.size() - undo->bytes;
-    std::memcpy(images_[undo->media].data() + undo->offset, undo_bytes_.data() + kept_at, undo->bytes);
+    std::memcpy(images_[undo->media].data() + undo->offset, undo_bytes_.data() + kept_at,
+                undo->bytes);
     undo_bytes_.resize(kept_at);
   }
   undo_.clear();

@@ -49,11 +49,16 @@ std::string Script::random_attributes(uint64_t bytes_max) {
 
 uint64_t Script::random_length() {
   switch (below(16)) {
-    case 0: return 0;
-    case 1: return 4096 + below(8192);
-    case 2: return below(32) == 0 ? 2 * kMiB + below(kMiB) : below(64);
-    case 3: return 1000 + below(3000);
-    default: return 1 + below(300);
+    case 0:
+      return 0;
+    case 1:
+      return 4096 + below(8192);
+    case 2:
+      return below(32) == 0 ? 2 * kMiB + below(kMiB) : below(64);
+    case 3:
+      return 1000 + below(3000);
+    default:
+      return 1 + below(300);
   }
 }
 
@@ -210,7 +215,8 @@ std::string Script::transact() {
     const std::string name = any_name();
     if (model_.at(name).bytes.empty() || !used.insert(name).second) continue;
     const uint64_t offset = below(model_.at(name).bytes.size());
-    const uint64_t length = 1 + below(std::min<uint64_t>(200, model_.at(name).bytes.size() - offset));
+    const uint64_t length =
+        1 + below(std::min<uint64_t>(200, model_.at(name).bytes.size() - offset));
     contents.push_back(random_bytes(length));
     next.at(name).bytes.replace(offset, length, contents.back());
     ranges.push_back(store::WriteRange{find(name)->id, offset, {}});

@@ -100,31 +100,43 @@ def check_pool_addresses(name, lines):
             yield number, "takes an address of pool memory: go through Media"
 
 
-NOT_A_FUNCTION = re.compile(r"^\s*(if|for|while|switch|else|do|try|catch|return|case|default|class|"
-                            r"struct|enum|union|namespace|extern|using|typedef|co_return)\b")
+# Comments, strings and character constants: blanked out, line breaks kept.
+LITERAL = re.compile(r'//[^\n]*|/\*.*?\*/|R"\((?:.*?)\)"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', re.S)
+SCOPE = re.compile(r"^(?:template\s*<.*>\s*)?(?:inline\s+)?(namespace|class|struct|union|enum|extern)\b")
+
+
+def matching_brace(code, opening):
+    depth = 0
+    for at in range(opening, len(code)):
+        depth += (code[at] == "{") - (code[at] == "}")
+        if depth == 0:
+            return at
+    return len(code) - 1
 
 
 def functions(lines):
-    """(line number, length) of each function body, by the indentation that clang-format leaves."""
-    for number, line in enumerate(lines):
-        if not line.endswith("{") or NOT_A_FUNCTION.match(line) or line.lstrip().startswith("}"):
-            continue
-        head = number  # the signature may have been wrapped: its first line decides
-        indent = len(line) - len(line.lstrip())
-        while head > 0 and not lines[head].strip().startswith(("//", "}")) and (
-                len(lines[head]) - len(lines[head].lstrip()) > indent or head == number) and (
-                lines[head - 1].strip() and not lines[head - 1].rstrip().endswith((";", "{", "}", ":"))):
-            head -= 1
-        text = " ".join(lines[head:number + 1])
-        first = lines[head]
-        if NOT_A_FUNCTION.match(first) or "(" not in text or re.search(r"=\s*(\[|\{)", text):
-            continue
-        base = len(first) - len(first.lstrip())
-        closer = re.compile(r"^ {%d}\}" % base)
-        end = number + 1
-        while end < len(lines) and not closer.match(lines[end]):
-            end += 1
-        yield number + 1, end - number - 1
+    """(line number, length) of each function body outside other bodies; lambdas count with theirs."""
+    text = "\n".join(line for line in lines if not line.startswith("#"))
+    numbers = [n for n, line in enumerate(lines, 1) if not line.startswith("#")]
+    code = LITERAL.sub(lambda m: "".join(c if c == "\n" else " " for c in m.group()), text)
+    begin, at = 0, 0  # of the present statement; the place looked at
+    while at < len(code):
+        if code[at] in ";}":
+            begin = at + 1
+        elif code[at] == "{":
+            statement = code[begin:at].strip()
+            end = matching_brace(code, at)
+            if SCOPE.match(statement) and not statement.endswith(")"):
+                begin = at + 1  # look inside
+            elif code[end + 1:].lstrip()[:1] in (",", "{"):
+                at = end  # a member initialiser: the body is still to come
+            else:
+                if "(" in statement and not re.search(r"=\s*$", statement):
+                    first = code.count("\n", 0, at)
+                    last = code.count("\n", 0, end)
+                    yield numbers[first], max(0, last - first - 1)
+                at, begin = end, end + 1
+        at += 1
 
 
 def check_sizes(name, lines, allow):
@@ -172,8 +184,9 @@ def self_test():
     body = ["void f() {"] + ["  g();"] * 41 + ["}"]
     assert list(check_sizes("server/store/x.cc", body, set()))
     assert not list(check_sizes("server/store/x.cc", body[:-2] + ["}"], set()))
-    wrapped = ["Status X::f(int a,", "            int b) {"] + ["  g();"] * 41 + ["}"]
+    wrapped = ["class X {", " X(int a,", "   int b) : a_{a}, b_(b) {"] + ["  g();"] * 41 + ["}", "};"]
     assert list(check_sizes("server/store/x.cc", wrapped, set()))
+    assert not list(check_sizes("server/store/x.cc", ["class X {"] + ["  int f();"] * 99 + ["};"], set()))
 
 
 def main():

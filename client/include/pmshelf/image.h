@@ -18,7 +18,8 @@ namespace pmshelf {
 // themselves. A page that is written to while persist runs is sent as it was at some moment during
 // the call, and counts as changed again if it was written to after that moment.
 // Durability: bytes in [offset, offset + bytes) as they were when persist() began, or later, are
-// durable when it returns ok, in the sense of the region's storage class. Before that nothing has left this process.
+// durable when it returns ok, in the sense of the region's storage class. Before that nothing has
+// left this process.
 class Image {
  public:
   // Fetches the whole region. Errors of Region::read; kResourceExhausted when memory is short.
