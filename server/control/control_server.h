@@ -37,6 +37,7 @@ struct StatusReport {
 // What the control plane asks of the rest of the daemon. Called on gRPC threads, several at once;
 // empty ones are not called.
 struct ControlHooks {
+  // `same_host`: by Unix socket or loopback.
   std::function<std::vector<Endpoint>(bool same_host)> endpoints;
   std::function<StatusReport()> status;
   std::function<void()> drain_began;  // tell data connections

@@ -12,6 +12,12 @@ namespace {
 
 constexpr uint32_t kProtocolVersion = 1;
 
+// As gRPC writes the caller's address: "unix:", "ipv4:127.0.0.1:4711", "ipv6:%5B::1%5D:4711".
+bool is_same_host(const std::string& peer) {
+  return peer.starts_with("unix:") || peer.starts_with("ipv4:127.") ||
+         peer.starts_with("ipv6:%5B::1%5D:") || peer.starts_with("ipv6:[::1]:");
+}
+
 std::string secret_bytes(const wire::Secret& secret) {
   return {reinterpret_cast<const char*>(secret.data()), secret.size()};
 }
@@ -52,7 +58,7 @@ Status SessionsService::open(const grpc::ServerContext& context,
   response.set_server_version(state_.options.version);
   response.set_frame_payload_bytes_max(wire::kFramePayloadBytesMax);
   if (!state_.hooks.endpoints) return {};
-  for (const Endpoint& from : state_.hooks.endpoints(context.peer().starts_with("unix:"))) {
+  for (const Endpoint& from : state_.hooks.endpoints(is_same_host(context.peer()))) {
     v1::DataEndpoint& endpoint = *response.add_endpoints();
     endpoint.set_path(from.path);
     endpoint.set_address(from.address);
