@@ -61,7 +61,7 @@ inline constexpr uint32_t kPoolsMax = 256;
 // Who runs the daemon: decides the default paths. From the process (current) or made by tests.
 struct Environment {
   uint32_t uid = 0;
-  std::string user;  // of uid; "uid-1000" when it has no name
+  std::string user;  // of uid; "1000" when it has no name
   std::string home, xdg_runtime_dir, xdg_state_home, xdg_config_home;
   // Set by systemd for RuntimeDirectory=, StateDirectory=, ConfigurationDirectory=.
   std::string unit_runtime_dir, unit_state_dir, unit_config_dir;

@@ -4,14 +4,15 @@
 
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "common/base/clock.h"
 #include "server/app/config.h"
 #include "server/app/listen_address.h"
-#include "server/app/tls_files.h"
+#include "server/control/tls.h"
+#include "server/control/token_file.h"
 
 namespace pmshelf::app {
 namespace {
@@ -28,9 +29,10 @@ class Checker {
   void check(const std::string& key, const Status& status) {
     if (!status.ok()) note(key, status.error().message());
   }
-  void note(const std::string& key, const std::string& what) {
-    problems_ += (problems_.empty() ? "" : "\n") + locate(config_, key) + ": " + what;
-  }
+  void note(const std::string& key, const std::string& what) { add(place(key) + ": " + what); }
+  // A problem that names its place already.
+  void add(const std::string& problem) { problems_ += (problems_.empty() ? "" : "\n") + problem; }
+  std::string place(const std::string& key) const { return locate(config_, key); }
   Status result() const {
     if (problems_.empty()) return {};
     return Error(Code::kInvalidArgument, problems_);
@@ -49,17 +51,23 @@ Status absolute(const std::string& path) {
 void check_folders(const Config& config, Checker& checker) {
   checker.check("daemon.state_dir", absolute(config.state_dir));
   checker.check("daemon.runtime_dir", absolute(config.runtime_dir));
-  checker.check("auth.token_file", absolute(config.token_file));
   if (!config.log.file.empty()) checker.check("log.file", absolute(config.log.file));
   if (config.runtime_dir.size() > kRuntimeDirBytesMax) {
     checker.note("daemon.runtime_dir", "'" + config.runtime_dir +
                                            "' is too long for the path of a Unix socket: at most "
                                            "94 bytes");
   }
-  struct stat status{};
-  if (::stat(config.token_file.c_str(), &status) == 0) {
-    checker.check("auth.token_file", check_secret_file(config.token_file));
+  if (config.token_file.empty()) return;  // private daemons keep none
+  checker.check("auth.token_file", absolute(config.token_file));
+  if (const auto tokens = control::read_token_file(config.token_file); !tokens.ok()) {
+    checker.note("auth.token_file", tokens.error().message());
   }
+}
+
+// load_tls begins its messages with what it was reading.
+const char* tls_key_of(const std::string& message) {
+  if (message.starts_with("key")) return "tls.key";
+  return message.starts_with("client") ? "tls.client_ca" : "tls.cert";
 }
 
 void check_tls(const Config& config, Checker& checker) {
@@ -67,49 +75,48 @@ void check_tls(const Config& config, Checker& checker) {
     const char* missing = config.tls_cert.empty() ? "tls.cert" : "tls.key";
     checker.note(missing, "is missing: cert and key belong together");
   }
-  if (!config.tls_client_ca.empty()) {
-    checker.check("tls.client_ca", check_authority(config.tls_client_ca));
-    if (config.tls_cert.empty()) checker.note("tls.client_ca", "needs cert and key as well");
+  if (!config.tls_client_ca.empty() && config.tls_cert.empty()) {
+    checker.note("tls.client_ca", "needs cert and key as well");
   }
-  if (config.tls_cert.empty()) return;
-  const Status certificate = check_certificate(config.tls_cert, std::time(nullptr));
-  checker.check("tls.cert", certificate);
-  if (!config.tls_key.empty() && certificate.ok()) {
-    checker.check("tls.key", check_private_key(config.tls_key, config.tls_cert));
-  }
+  if (config.tls_cert.empty() || config.tls_key.empty()) return;
+  const SystemClock clock;
+  const auto loaded =
+      control::load_tls({config.tls_cert, config.tls_key, config.tls_client_ca}, clock);
+  if (!loaded.ok()) checker.note(tls_key_of(loaded.error().message()), loaded.error().message());
 }
 
 void check_addresses(const Config& config, Checker& checker) {
   struct Setting {
     const char* key;
     std::vector<std::string> texts;
-    bool tls_possible;
+    bool tls;  // without need for it, or there is a certificate
+    bool unix_sockets;
   };
-  const std::vector<std::string> metrics = config.metrics_listen.empty()
-                                               ? std::vector<std::string>()
-                                               : std::vector<std::string>{config.metrics_listen};
-  const Setting settings[] = {{"control.listen", config.control_listen, true},
-                              {"data.listen", config.data_listen, true},
-                              {"metrics.listen", metrics, false}};
+  const bool tls = !config.tls_cert.empty();
+  std::vector<std::string> metrics;
+  if (!config.metrics_listen.empty()) metrics.push_back(config.metrics_listen);
+  const Setting settings[] = {{"control.listen", config.control_listen, tls, true},
+                              {"data.listen", config.data_listen, tls, false},
+                              {"metrics.listen", metrics, true, false}};
   std::vector<std::pair<std::string, ListenAddress>> taken;
-  for (const auto& [key, texts, tls_possible] : settings) {
-    for (const std::string& text : texts) {
-      const Result<ListenAddress> address = parse_listen_address(text);
+  for (const Setting& setting : settings) {
+    for (const std::string& text : setting.texts) {
+      const auto address = parse_listen_address(checker.place(setting.key), text, setting.tls);
       if (!address.ok()) {
-        checker.note(key, address.error().message());
+        checker.add(address.error().message());
         continue;
       }
-      if (tls_possible && !address->loopback && config.tls_cert.empty()) {
-        checker.note(key, "'" + text +
-                              "' can be reached from other hosts and there is no TLS: set [tls] "
-                              "cert and key, or listen on 127.0.0.1 only");
+      if (!address->unix_path.empty() && !setting.unix_sockets) {
+        checker.note(setting.key, "'" + text +
+                                      "' must be a TCP address: data.sock in "
+                                      "[daemon] runtime_dir is always there");
       }
       for (const auto& [other, other_address] : taken) {
         if (listen_addresses_clash(*address, other_address)) {
-          checker.note(key, "'" + text + "' takes the same port as " + other);
+          checker.note(setting.key, "'" + text + "' takes the same port as " + other);
         }
       }
-      taken.emplace_back(std::string(key) + " '" + text + "'", *address);
+      taken.emplace_back(std::string(setting.key) + " '" + text + "'", *address);
     }
   }
 }

@@ -24,7 +24,7 @@ std::string variable(const char* name) {
 Environment Environment::current() {
   Environment environment;
   environment.uid = ::geteuid();
-  environment.user = "uid-" + std::to_string(environment.uid);
+  environment.user = std::to_string(environment.uid);
   environment.home = variable("HOME");
   if (const passwd* entry = ::getpwuid(environment.uid)) {  // before any thread
     environment.user = entry->pw_name;

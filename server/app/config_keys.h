@@ -58,8 +58,7 @@ void visit_config(Visitor& visit, AnyConfig& config) {
               "DRAM for transactions on their way and same-host rings, all connections together");
 
   visit.section("tls");
-  visit.text("cert", config.tls_cert,
-             "Certificate chain, PEM. Re-read at SIGHUP and when it changes");
+  visit.text("cert", config.tls_cert, "Certificate chain, PEM. Read again when it changes");
   visit.text("key", config.tls_key, "Its private key, PEM, readable by the daemon's user alone");
   visit.text("client_ca", config.tls_client_ca,
              "Clients with a certificate of this authority are principals cert:COMMON-NAME");

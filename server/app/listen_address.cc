@@ -3,57 +3,47 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include <charconv>
+#include <array>
+#include <cstring>
+
+#include "server/control/listen_policy.h"
 
 namespace pmshelf::app {
-namespace {
 
-Error bad_address(std::string_view text, std::string_view why) {
-  return Error(Code::kInvalidArgument, "'" + std::string(text) + "': " + std::string(why) +
-                                           "; write IP:PORT, such as 127.0.0.1:7200, [::1]:7200 "
-                                           "or 0.0.0.0:7200");
+std::string ListenAddress::text() const {
+  if (!unix_path.empty()) return "unix:" + unix_path;
+  return (ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
-// Fills in what kind of address `host` is; false when it is none.
-bool classify(ListenAddress& address) {
-  in_addr v4{};
-  in6_addr v6{};
-  if (::inet_pton(AF_INET, address.host.c_str(), &v4) == 1) {
-    const uint32_t host_order = ntohl(v4.s_addr);
-    address.loopback = host_order >> 24 == 127;
-    address.wildcard = host_order == 0;
-    return true;
-  }
-  if (::inet_pton(AF_INET6, address.host.c_str(), &v6) == 1) {
-    address.ipv6 = true;
-    address.loopback = IN6_IS_ADDR_LOOPBACK(&v6);
-    address.wildcard = IN6_IS_ADDR_UNSPECIFIED(&v6);
-    return true;
-  }
-  return false;
-}
-
-}  // namespace
-
-Result<ListenAddress> parse_listen_address(std::string_view text) {
-  const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return bad_address(text, "no port");
-  std::string_view host = text.substr(0, colon);
-  const std::string_view port = text.substr(colon + 1);
-  const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (brackets) host = host.substr(1, host.size() - 2);
+Result<ListenAddress> parse_listen_address(const std::string& setting, const std::string& text,
+                                           bool tls) {
+  PMSHELF_TRY_ASSIGN(const control::ListenAddress parsed,
+                     control::parse_listen({.setting = setting, .address = text, .tls = tls}));
   ListenAddress address;
-  address.host = host == "localhost" ? "127.0.0.1" : host == "*" ? "0.0.0.0" : std::string(host);
-  const auto parsed = std::from_chars(port.data(), port.data() + port.size(), address.port);
-  if (parsed.ec != std::errc() || parsed.ptr != port.data() + port.size()) {
-    return bad_address(text, "the port is not a number from 0 to 65535");
+  address.loopback = parsed.loopback;
+  address.unix_path = parsed.unix_path;
+  if (!address.unix_path.empty()) return address;
+  std::array<char, INET6_ADDRSTRLEN> host{};
+  address.ipv6 = parsed.address.ss_family == AF_INET6;
+  if (address.ipv6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &parsed.address, sizeof v6);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, host.data(), host.size());
+    address.port = ntohs(v6.sin6_port);
+    address.wildcard = IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr);
+  } else {
+    sockaddr_in v4{};
+    std::memcpy(&v4, &parsed.address, sizeof v4);
+    ::inet_ntop(AF_INET, &v4.sin_addr, host.data(), host.size());
+    address.port = ntohs(v4.sin_port);
+    address.wildcard = v4.sin_addr.s_addr == INADDR_ANY;
   }
-  if (!classify(address)) return bad_address(text, "not an IP address");
-  if (address.ipv6 != brackets) return bad_address(text, "brackets belong around IPv6 addresses");
+  address.host = host.data();
   return address;
 }
 
 bool listen_addresses_clash(const ListenAddress& a, const ListenAddress& b) {
+  if (!a.unix_path.empty() || !b.unix_path.empty()) return a.unix_path == b.unix_path;
   if (a.port != b.port || a.port == 0) return false;
   // [::] takes IPv4 as well, as Linux binds it by default.
   const bool all = (a.wildcard && (a.ipv6 || !b.ipv6)) || (b.wildcard && (b.ipv6 || !a.ipv6));
