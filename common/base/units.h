@@ -35,7 +35,8 @@ std::string format_bytes(uint64_t bytes);
 // "500ms", "30s", "2m", "1.5h", "7d" -> milliseconds. The unit is required (but for "0").
 // kInvalidArgument names the text.
 Result<uint64_t> parse_duration_ms(std::string_view text);
-// The largest unit that loses nothing: 90'000 -> "90s", 120'000 -> "2m"; parse_duration_ms reads it.
+// The largest unit that loses nothing: 90'000 -> "90s", 120'000 -> "2m"; parse_duration_ms reads
+// it.
 std::string format_duration_ms(uint64_t ms);
 
 }  // namespace pmshelf

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+#include <utility>
 
 namespace pmshelf::store {
 
@@ -16,12 +18,30 @@ enum class Mutant : uint8_t {
   kSuperblockOverNewer,   // superblocks.cc: the newer copy is overwritten, not the older
   kIgnoreRecordCrc,       // format.cc, decode_record: a record with a wrong CRC is taken
   kIgnoreSequence,        // format.cc, decode_record: a record with any sequence is taken
-  kAcceptBeyondEnd,       // space.cc, occupy: a footprint may end one page past the data space
+  kAcceptBeyondEnd,       // replay.cc, holds: a region may be one byte longer than its footprint
   kFreeBeforeDurable,     // limbo.cc, free_later: space is reused before its DEL is durable
   kSkipZeroOfReusedSlot,  // zeroing.cc, zero_new_bytes: used bytes are handed out as they are
   kRedoDoneBeforeFlush,   // transaction.cc: REDO_DONE written before the copied bytes are durable
   kSkipTornTailZeroing,   // recovery.cc: torn bytes stay behind the log's end
   kSkipSecondSuperblock,  // superblocks.cc, write_both: one copy keeps naming the old log
+};
+
+// All of them, for tests that go through the list.
+inline constexpr std::pair<Mutant, std::string_view> kMutants[] = {
+    {Mutant::kSkipFlushPrimary, "skip_flush_primary"},
+    {Mutant::kSkipFlushMirror, "skip_flush_mirror"},
+    {Mutant::kSkipRecordDrain, "skip_record_drain"},
+    {Mutant::kSkipDataDrain, "skip_data_drain"},
+    {Mutant::kFlipBeforeSnapshot, "flip_before_snapshot"},
+    {Mutant::kSuperblockOverNewer, "superblock_over_newer"},
+    {Mutant::kIgnoreRecordCrc, "ignore_record_crc"},
+    {Mutant::kIgnoreSequence, "ignore_sequence"},
+    {Mutant::kAcceptBeyondEnd, "accept_beyond_end"},
+    {Mutant::kFreeBeforeDurable, "free_before_durable"},
+    {Mutant::kSkipZeroOfReusedSlot, "skip_zero_of_reused_slot"},
+    {Mutant::kRedoDoneBeforeFlush, "redo_done_before_flush"},
+    {Mutant::kSkipTornTailZeroing, "skip_torn_tail_zeroing"},
+    {Mutant::kSkipSecondSuperblock, "skip_second_superblock"},
 };
 
 #ifdef PMSHELF_TEST_HOOKS

@@ -13,6 +13,7 @@ namespace {
 Status lay_out(media::Media& map, media::Media& data, const FormatOptions& options,
                Superblock& out) {
   out.data_end = align_down(data.bytes(), kExtentBytes);
+  const uint64_t metadata_bytes_min = kLogAreaBegin + 4 * options.log_bytes;
   if (options.device) {
     const uint64_t usual = std::max(map.bytes() / 64, kDeviceMetadataBytesMin);
     const uint64_t wanted = options.metadata_bytes != 0 ? options.metadata_bytes : usual;
@@ -21,13 +22,13 @@ Status lay_out(media::Media& map, media::Media& data, const FormatOptions& optio
     }
     out.meta_bytes = out.data_begin = align_up(wanted, kExtentBytes);
   } else {
-    if (map.bytes() < kMetadataBytesMin) PMSHELF_TRY(map.resize(kMetadataBytesMin));
+    if (map.bytes() < metadata_bytes_min) PMSHELF_TRY(map.resize(metadata_bytes_min));
     out.meta_bytes = map.bytes();
     out.data_begin = kDirectoryDataBegin;
   }
-  if (out.meta_bytes < kMetadataBytesMin) {
+  if (out.meta_bytes < metadata_bytes_min) {
     return Error(Code::kNoSpace, map.name() + ": metadata space must have at least " +
-                                     std::to_string(kMetadataBytesMin) + " bytes");
+                                     std::to_string(metadata_bytes_min) + " bytes");
   }
   const uint64_t least = out.data_begin + (options.device ? kExtentBytes : 0);
   if (out.data_end < least) {
@@ -69,8 +70,8 @@ Status Store::format(media::Media& map, media::Media* data, const FormatOptions&
   if (first.uuid == Uuid{}) first.uuid = {random_u64(), random_u64()};
   first.kind = options.device ? StoreKind::kDevice : StoreKind::kDirectory;
   first.log_primary = kLogAreaBegin;
-  first.log_mirror = kLogAreaBegin + kLogBytesMin;
-  first.log_bytes = kLogBytesMin;
+  first.log_mirror = kLogAreaBegin + options.log_bytes;
+  first.log_bytes = options.log_bytes;
   first.log_salt = random_u64();
   first.log_first_sequence = 1;
   first.clean = true;
@@ -82,7 +83,7 @@ Status Store::format(media::Media& map, media::Media* data, const FormatOptions&
     PMSHELF_TRY(zero_flushed(map, offset, kSuperblockBytes));
   }
   PMSHELF_TRY(map.drain());
-  PMSHELF_TRY(zero_flushed(map, kLogAreaBegin, 2 * kLogBytesMin));
+  PMSHELF_TRY(zero_flushed(map, kLogAreaBegin, 2 * options.log_bytes));
   if (!options.device) PMSHELF_TRY(write_data_header(bytes, first.uuid));
   PMSHELF_TRY(map.drain());
   return Superblocks(first).write_both(map);

@@ -20,6 +20,7 @@ namespace pmshelf::store {
 struct FormatOptions {
   bool device = false;          // metadata and data share one media (devdax)
   uint64_t metadata_bytes = 0;  // device: size of the metadata head; 0: 1/64 of it, >= 8 MiB
+  uint64_t log_bytes = 256 << 10;  // of each copy of the first log; multiple of 4096
   uint64_t uuid_high = 0, uuid_low = 0;  // both 0: random
 };
 
