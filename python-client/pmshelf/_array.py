@@ -74,7 +74,7 @@ def to_attributes(dtype: np.dtype[Any], shape: tuple[int, ...], order: str) -> d
     """Region attributes that describe an array."""
     return {
         TYPE_KEY: b"ndarray",
-        DTYPE_KEY: repr(np.lib.format.dtype_to_descr(dtype)).encode(),
+        DTYPE_KEY: repr(np.lib.format.dtype_to_descr(dtype)).encode(),  # type: ignore[no-untyped-call]
         SHAPE_KEY: ",".join(str(length) for length in shape).encode(),
         ORDER_KEY: order.encode(),
     }
@@ -87,7 +87,8 @@ def from_attributes(attributes: Mapping[str, bytes]) -> ndarray:
         CorruptError: the attributes are not those of an array.
     """
     try:
-        dtype = np.lib.format.descr_to_dtype(ast.literal_eval(attributes[DTYPE_KEY].decode()))
+        descr = ast.literal_eval(attributes[DTYPE_KEY].decode())
+        dtype = np.lib.format.descr_to_dtype(descr)  # type: ignore[no-untyped-call]
         text = attributes[SHAPE_KEY].decode()
         shape = tuple(int(length) for length in text.split(",")) if text else ()
         return ndarray(shape, dtype, attributes[ORDER_KEY].decode())

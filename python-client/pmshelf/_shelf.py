@@ -8,7 +8,8 @@ from typing import Any, Iterator
 
 import numpy as np
 
-from . import _array, _core, errors
+from . import _array, errors
+from ._core import Shelf as _CoreShelf
 from ._array import Home, ShelvedArray, ndarray
 
 READ, WRITE = 1, 2
@@ -38,14 +39,14 @@ class Shelf:
     """
 
     _client: Any
-    _core: _core.Shelf
+    _core: _CoreShelf
     _read_only: bool
     _owns_client: bool
     _homes: weakref.WeakValueDictionary[str, Home]
     _buffers: weakref.WeakKeyDictionary[Any, str]
     _closed: bool
 
-    def __init__(self, client: Any, core: _core.Shelf, read_only: bool, owns_client: bool) -> None:
+    def __init__(self, client: Any, core: _CoreShelf, read_only: bool, owns_client: bool) -> None:
         put = object.__setattr__
         put(self, "_client", client)
         put(self, "_core", core)
@@ -138,7 +139,7 @@ class Shelf:
     def used(self) -> float:
         """Percent of the capacity in use."""
         stat = self._core.stat()
-        return 100.0 * stat["used_bytes"] / stat["capacity_bytes"]
+        return 100.0 * float(stat["used_bytes"] / stat["capacity_bytes"])
 
     @property
     def free_bytes(self) -> int:

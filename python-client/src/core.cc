@@ -282,6 +282,31 @@ void bind_status(py::class_<Client>& client) {
       });
 }
 
+// Changes of shelves by their owners.
+void bind_shelf_changes(py::class_<Client>& client) {
+  client
+      .def(
+          "rename_shelf",
+          [](const Client& self, const std::string& name, const std::string& new_name) {
+            unlocked([&] { return self.rename_shelf(name, new_name); });
+          },
+          "name"_a, "new_name"_a)
+      .def(
+          "resize_shelf",
+          [](const Client& self, const std::string& name, uint64_t bytes) {
+            return from_shelf_stat(unlocked([&] { return self.resize_shelf(name, bytes); }));
+          },
+          "name"_a, "capacity_bytes"_a)
+      .def(
+          "set_access",
+          [](const Client& self, const std::string& name, const py::dict& access,
+             const std::string& owner) {
+            const auto entries = to_access(access);
+            return from_shelf_stat(unlocked([&] { return self.set_access(name, entries, owner); }));
+          },
+          "name"_a, "access"_a, "owner"_a = "");
+}
+
 void bind_client(py::module_& module) {
   py::class_<Client> client(module, "Client");
   client.def_property_readonly("path", &Client::path)
@@ -307,26 +332,6 @@ void bind_client(py::module_& module) {
           },
           "name"_a, "only_if_empty"_a = false)
       .def(
-          "rename_shelf",
-          [](const Client& self, const std::string& name, const std::string& new_name) {
-            unlocked([&] { return self.rename_shelf(name, new_name); });
-          },
-          "name"_a, "new_name"_a)
-      .def(
-          "resize_shelf",
-          [](const Client& self, const std::string& name, uint64_t bytes) {
-            return from_shelf_stat(unlocked([&] { return self.resize_shelf(name, bytes); }));
-          },
-          "name"_a, "capacity_bytes"_a)
-      .def(
-          "set_access",
-          [](const Client& self, const std::string& name, const py::dict& access,
-             const std::string& owner) {
-            const auto entries = to_access(access);
-            return from_shelf_stat(unlocked([&] { return self.set_access(name, entries, owner); }));
-          },
-          "name"_a, "access"_a, "owner"_a = "")
-      .def(
           "list_shelves",
           [](const Client& self, const std::string& match) {
             py::list result;
@@ -340,6 +345,7 @@ void bind_client(py::module_& module) {
         py::gil_scoped_release release;
         self.close();
       });
+  bind_shelf_changes(client);
   bind_status(client);
 }
 
