@@ -28,6 +28,8 @@ Status Replay::apply(const RecordHeader& header, std::span<const std::byte> oper
   header_ = header;
   operations_ = operations;
   position_ = position;
+  if (header.snapshot && snapshot_over_) return bad("a snapshot behind other records");
+  snapshot_over_ = !header.snapshot;
   auto rest = operations;
   uint32_t count = 0;
   for (; !rest.empty(); ++count) {

@@ -63,6 +63,7 @@ class Replay {
   RecordHeader header_;
   std::span<const std::byte> operations_;
   uint64_t position_ = 0;
+  bool snapshot_over_ = false;
   std::optional<Redo> redo_;
 };
 
