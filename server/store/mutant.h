@@ -13,16 +13,18 @@ enum class Mutant : uint8_t {
   kSkipFlushPrimary,      // log.cc, write: the record's first copy is stored but not flushed
   kSkipFlushMirror,       // log.cc, write: the same for the second copy
   kSkipRecordDrain,       // log.cc, write: acknowledged without the fence after the record
-  kSkipDataDrain,         // store_impl.cc, write_batch: no fence between new bytes and their record
-  kFlipBeforeSnapshot,    // compaction.cc: superblock written before the snapshot's fence
-  kSuperblockOverNewer,   // superblocks.cc: the newer copy is overwritten, not the older
+  kSkipDataDrain,         // commit.cc, write_batch: no fence between new bytes and their record
+  kFlipBeforeSnapshot,    // compaction.cc, replace_log: superblock written before the snapshot's
+                          // fence
+  kSuperblockOverNewer,   // superblocks.cc, write_one: the newer copy is overwritten, not the older
   kIgnoreRecordCrc,       // format.cc, decode_record: a record with a wrong CRC is taken
   kIgnoreSequence,        // format.cc, decode_record: a record with any sequence is taken
   kAcceptBeyondEnd,       // replay.cc, holds: a region may be one byte longer than its footprint
   kFreeBeforeDurable,     // limbo.cc, free_later: space is reused before its DEL is durable
-  kSkipZeroOfReusedSlot,  // zeroing.cc, zero_new_bytes: used bytes are handed out as they are
-  kRedoDoneBeforeFlush,   // transaction.cc: REDO_DONE written before the copied bytes are durable
-  kSkipTornTailZeroing,   // recovery.cc: torn bytes stay behind the log's end
+  kSkipZeroOfReusedSlot,  // bytes.cc, zero_placed: used bytes are handed out as they are
+  kRedoDoneBeforeFlush,   // transaction.cc, apply_redo: REDO_DONE written before the copied bytes
+                          // are durable
+  kSkipTornTailZeroing,   // log.cc, repair_log: torn bytes stay behind the log's end
   kSkipSecondSuperblock,  // superblocks.cc, write_both: one copy keeps naming the old log
 };
 

@@ -188,7 +188,9 @@ TEST_F(RegionsTest, PinReleasedBeforeTheEraseIsDurableStillWaitsForIt) {
     EXPECT_TRUE(box.store->create(box.shelf, "new", 1, "", {}).ok());
     box.sync();
     for (int i = 0; i < 8; ++i) {
-      if (i != 3) ASSERT_TRUE(box.store->erase(ids[i], {}).ok());
+      if (i != 3) {
+        ASSERT_TRUE(box.store->erase(ids[i], {}).ok());
+      }
     }
     ASSERT_TRUE(box.store->erase(box.store->find(box.shelf, "new")->id, {}).ok());
     box.sync();
@@ -423,13 +425,17 @@ TEST_F(RegionsTest, TransactionCutOffAfterItsCommitPointIsAppliedAgain) {
     plan.sticky = true;
     const std::string before = StoreBox::read_at(*box.data, (*opened)->region(a)->offset, 100);
     const Status done = (*opened)->transact(ranges, {});
-    if (!done.ok()) EXPECT_EQ(done.code(), Code::kIo);
+    if (!done.ok()) {
+      EXPECT_EQ(done.code(), Code::kIo);
+    }
     opened->reset();
     box.open();
     const std::string after = box.read(a);
     const bool applied = after.substr(0, 2) == text && after.substr(90, 2) == text;
     EXPECT_TRUE(applied || after == before) << fail_at;
-    if (done.ok()) EXPECT_TRUE(applied);
+    if (done.ok()) {
+      EXPECT_TRUE(applied);
+    }
     box.expect_clean();
     if (done.ok()) {
       EXPECT_GT(fail_at, 8);

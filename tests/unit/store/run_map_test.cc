@@ -86,7 +86,9 @@ TEST(RunMap, AgreesWithASetUnderRandomUse) {
     ASSERT_EQ(map.total(), model.size());
     uint64_t previous_end = 0, longest = 0;
     for (const auto& [start, length] : map.runs()) {
-      if (previous_end != 0) ASSERT_GT(start, previous_end) << "runs are not maximal";
+      if (previous_end != 0) {
+        ASSERT_GT(start, previous_end) << "runs are not maximal";
+      }
       previous_end = start + length;
       longest = std::max(longest, length);
       ASSERT_EQ(map.start_of_run_ending_at(previous_end), start);

@@ -190,7 +190,9 @@ TEST(ShrinkOnADevice, SparseExtentsAreEmptiedForTheQuota) {
     box.write(ids.back(), 0, std::to_string(i));
   }
   for (int i = 0; i < 16; ++i) {
-    if (i % 4 != 0) ASSERT_TRUE(box.store->erase(ids[i], {}).ok());
+    if (i % 4 != 0) {
+      ASSERT_TRUE(box.store->erase(ids[i], {}).ok());
+    }
   }
   box.sync();
   Pin pin = *box.store->pin(ids[0]);
@@ -231,7 +233,7 @@ TEST(ShrinkOnADevice, QuotaThatOpenRegionsNeedIsRefused) {
 class RandomShrink : public testing::TestWithParam<bool> {};
 
 TEST_P(RandomShrink, ContentsAndSumsSurviveAnyOrder) {
-  const uint64_t seed = std::random_device{}();
+  const uint64_t seed = test_seed();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
   const bool device = GetParam();
@@ -277,7 +279,9 @@ TEST_P(RandomShrink, ContentsAndSumsSurviveAnyOrder) {
         }
         if (extents * kExtentBytes < before) ++shrunk;
         box.sync();
-        if (!device) ASSERT_TRUE(box.data->resize((extents + 1) * kExtentBytes).ok());
+        if (!device) {
+          ASSERT_TRUE(box.data->resize((extents + 1) * kExtentBytes).ok());
+        }
         break;
       }
       default:
@@ -304,7 +308,7 @@ TEST_P(RandomShrink, ContentsAndSumsSurviveAnyOrder) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, RandomShrink, testing::Bool(),
-                         [](const auto& info) { return info.param ? "Device" : "Directory"; });
+                         [](const auto& kind) { return kind.param ? "Device" : "Directory"; });
 
 }  // namespace
 }  // namespace pmshelf::store

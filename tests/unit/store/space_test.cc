@@ -290,10 +290,14 @@ TEST_P(RandomUse, FootprintsStayDisjointInsideAndAccounted) {
     ASSERT_GE(offset, 3 * kExtentBytes);
     ASSERT_LE(offset + footprint, (3 + kExtents) * kExtentBytes);
     const auto after = live.upper_bound(offset);
-    if (after != live.end()) ASSERT_LE(offset + footprint, after->first);
+    if (after != live.end()) {
+      ASSERT_LE(offset + footprint, after->first);
+    }
     if (after != live.begin()) {
       const auto before = std::prev(after);
-      if (before->first != offset) ASSERT_LE(before->first + before->second.footprint, offset);
+      if (before->first != offset) {
+        ASSERT_LE(before->first + before->second.footprint, offset);
+      }
     }
   };
   for (int step = 0; step < 6000; ++step) {

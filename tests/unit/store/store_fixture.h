@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,6 +55,12 @@ class SharedMedia final : public media::Media {
  private:
   const std::shared_ptr<media::Media> inner_;
 };
+
+// Printed by every random test; PMSHELF_TEST_SEED repeats one.
+inline uint64_t test_seed() {
+  const char* given = std::getenv("PMSHELF_TEST_SEED");
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+}
 
 inline std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));

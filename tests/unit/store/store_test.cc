@@ -80,9 +80,15 @@ TEST_P(StoreTest, RegionsOfEverySizeClassAreDisjointAndZero) {
     const std::string bytes = box.read(id);
     EXPECT_EQ(bytes.find_first_not_of('\0'), std::string::npos);
     const auto info = *box.store->region(id);
-    if (info.bytes >= kExtentBytes) EXPECT_EQ(info.offset % kExtentBytes, 0u);
-    if (info.bytes >= kPageBytes) EXPECT_EQ(info.offset % kPageBytes, 0u);
-    if (info.bytes > 0) EXPECT_EQ(info.offset % 64, 0u);
+    if (info.bytes >= kExtentBytes) {
+      EXPECT_EQ(info.offset % kExtentBytes, 0u);
+    }
+    if (info.bytes >= kPageBytes) {
+      EXPECT_EQ(info.offset % kPageBytes, 0u);
+    }
+    if (info.bytes > 0) {
+      EXPECT_EQ(info.offset % 64, 0u);
+    }
     box.write(id, 0, std::string(info.bytes, 'A' + static_cast<char>(id % 26)));
   }
   box.reopen();
@@ -340,7 +346,7 @@ TEST_P(StoreTest, CleanCloseIsTold) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, StoreTest, testing::Bool(),
-                         [](const auto& info) { return info.param ? "Device" : "Directory"; });
+                         [](const auto& kind) { return kind.param ? "Device" : "Directory"; });
 
 }  // namespace
 }  // namespace pmshelf::store
