@@ -33,8 +33,8 @@ class ShelfTest : public PoolTest, public ::testing::WithParamInterface<const ch
 };
 
 INSTANTIATE_TEST_SUITE_P(Media, ShelfTest, ::testing::Values("/dev/shm", "/tmp"),
-                         [](const auto& info) {
-                           return std::string(info.param) == "/tmp" ? "pages" : "memory";
+                         [](const auto& medium) {
+                           return std::string(medium.param) == "/tmp" ? "pages" : "memory";
                          });
 
 TEST_P(ShelfTest, NewRegionsAreZeroWhateverWasThere) {
