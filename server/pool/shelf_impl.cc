@@ -264,7 +264,7 @@ Result<store::RegionId> ShelfImpl::create(std::string_view name, uint64_t bytes,
                                           std::string_view attributes,
                                           const store::Request& request) {
   PMSHELF_TRY_ASSIGN(const Call call, enter());
-  if (bytes >= (blocking_ ? 1 : kZeroUnderLockBytesMax)) {
+  if (bytes >= kZeroUnderLockBytesMax) {
     return named(create_staged(call.host(), name, bytes, attributes, request));
   }
   return named(call->mutate([&](store::Store& s) -> Result<store::RegionId> {

@@ -5,7 +5,8 @@
 
 namespace pmshelf::pool {
 
-// Smaller regions are zeroed under the lock where that is memory: cheaper than taking it twice.
+// Smaller regions are zeroed under the lock, which takes less time than taking it twice; on
+// page-cache files the kernel is waited for outside of it all the same, once for a whole batch.
 inline constexpr uint64_t kZeroUnderLockBytesMax = 256 * 1024;
 
 struct Reservation {

@@ -7,7 +7,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// Every test on memory, and on page-cache files, where zeroing happens outside of the lock.
+// Every test on memory, and on page-cache files, where waiting happens outside of the lock.
 class ShelfTest : public PoolTest, public ::testing::WithParamInterface<const char*> {
  protected:
   ShelfTest() : PoolTest(GetParam()) {
