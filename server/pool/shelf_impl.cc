@@ -33,15 +33,11 @@ struct CountedPin {
   store::Pin pin;
 };
 
-Error no_such_region(store::RegionId id) {
-  return Error(Code::kNotFound, "no region " + std::to_string(id) + " on this shelf");
-}
-
 // Ids are unique within a store, and a store may hold many shelves.
 Status on_shelf(const store::Store& store, store::ShelfId shelf, store::RegionId id) {
   PMSHELF_TRY_ASSIGN(const store::RegionInfo region, store.region(id));
-  if (region.shelf != shelf) return no_such_region(id);
-  return {};
+  if (region.shelf == shelf) return {};
+  return Error(Code::kNotFound, "no region " + std::to_string(id) + " on this shelf");
 }
 
 }  // namespace
