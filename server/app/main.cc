@@ -21,6 +21,8 @@
 #include "server/app/options.h"
 #include "server/app/private_daemon.h"
 #include "server/app/version.h"
+#include "server/dataplane/mutant.h"
+#include "server/store/mutant.h"
 
 namespace pmshelf::app {
 namespace {
@@ -187,9 +189,29 @@ int run_service(const Options& options, const Environment& environment) {
   return run(options, *config, environment, nullptr);
 }
 
+// False when there is no such seeded bug.
+bool set_mutant([[maybe_unused]] const std::string& wanted) {
+#ifdef PMSHELF_TEST_HOOKS
+  for (const auto& [which, name] : store::kMutants) {
+    if (name == wanted) store::active_mutant = which;
+  }
+  for (const auto& [which, name] : dataplane::kMutants) {
+    if (name == wanted) dataplane::active_mutant = which;
+  }
+  return store::active_mutant != store::Mutant::kNone ||
+         dataplane::active_mutant != dataplane::Mutant::kNone;
+#else
+  return false;
+#endif
+}
+
 int pmshelfd(int argc, char** argv) {
   const Parsed parsed = parse_command_line(argc, argv);
   if (parsed.exit_status) return *parsed.exit_status;
+  const std::string& wanted = parsed.options.mutant;
+  if (!wanted.empty() && !set_mutant(wanted)) {
+    return complain(kExitUsage, "--mutant: no seeded bug is called '" + wanted + "'");
+  }
   const sigset_t set = handled_signals();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);

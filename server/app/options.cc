@@ -29,6 +29,28 @@ std::string check_duration(const std::string& text) {
   return parsed.ok() ? std::string() : parsed.error().message();
 }
 
+// `idle_exit` is the text of the duration.
+void add_private_options(CLI::App& cli, Options& options, std::string& idle_exit) {
+  CLI::Option* private_dir =
+      cli.add_option("--private", options.private_dir,
+                     "Serve exactly this directory to this user, in the background, until nobody "
+                     "needs it any more")
+          ->type_name("DIR")
+          ->excludes("--config")
+          ->excludes("--check-config")
+          ->excludes("--print-config");
+  cli.add_option("--idle-exit", idle_exit, "With --private: end this long after the last session")
+      ->type_name("DURATION")
+      ->capture_default_str()
+      ->check(CLI::Validator(check_duration, ""))
+      ->needs(private_dir);
+  cli.add_option("--ready-fd", options.ready_fd,
+                 "With --private: write READY or ERROR to this descriptor")
+      ->type_name("N")
+      ->check(CLI::Range(3, 1 << 20))
+      ->needs(private_dir);
+}
+
 }  // namespace
 
 Parsed parse_command_line(int argc, const char* const* argv) {
@@ -40,31 +62,18 @@ Parsed parse_command_line(int argc, const char* const* argv) {
   cli.set_version_flag("--version", "pmshelfd " PMSHELF_VERSION);
   cli.add_option("-c,--config", options.config_file, "Configuration file (TOML)")
       ->type_name("FILE");
-  CLI::Option* check = cli.add_flag("--check-config", options.check_config,
-                                    "Check the configuration against this machine and end");
-  CLI::Option* print = cli.add_flag("--print-config", options.print_config,
-                                    "Print the configuration in force as TOML and end");
-  CLI::Option* private_dir =
-      cli.add_option("--private", options.private_dir,
-                     "Serve exactly this directory to this user, in the background, until nobody "
-                     "needs it any more")
-          ->type_name("DIR");
-  cli.add_option("--idle-exit", idle_exit, "With --private: end this long after the last session")
-      ->type_name("DURATION")
-      ->capture_default_str()
-      ->check(CLI::Validator(check_duration, ""))
-      ->needs(private_dir);
-  cli.add_option("--ready-fd", options.ready_fd,
-                 "With --private: write READY or ERROR to this descriptor")
-      ->type_name("N")
-      ->check(CLI::Range(3, 1 << 20))
-      ->needs(private_dir);
+  cli.add_flag("--check-config", options.check_config,
+               "Check the configuration against this machine and end");
+  cli.add_flag("--print-config", options.print_config,
+               "Print the configuration in force as TOML and end");
+  add_private_options(cli, options, idle_exit);
 #ifdef PMSHELF_TEST_HOOKS
   cli.add_option("--mirror", options.mirror_seed,
                  "Test builds: keep pools on mirror media with this seed")
       ->type_name("SEED");
+  cli.add_option("--mutant", options.mutant, "Test builds: run with this seeded bug")
+      ->type_name("NAME");
 #endif
-  private_dir->excludes("--config")->excludes(check)->excludes(print);
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -21,6 +21,7 @@ struct Options {
   int ready_fd = -1;
   // Builds with PMSHELF_TEST_HOOKS only.
   std::optional<uint64_t> mirror_seed;
+  std::string mutant;
 };
 
 // What main does next: run with the options, or end at once with a status (help, version, errors;

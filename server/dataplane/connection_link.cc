@@ -1,12 +1,14 @@
 #include "server/dataplane/connection_link.h"
 
+#include "server/dataplane/mutant.h"
+
 namespace pmshelf::dataplane {
 
 void ConnectionLink::end_session() {
   {
     std::lock_guard lock(mutex_);
     session_over_.store(true, std::memory_order_release);
-    if (!mapped_.empty()) return;
+    if (!mapped_.empty() && !mutant(Mutant::kUnmapAtSessionEnd)) return;
   }
   control_->close("its session has ended");
 }

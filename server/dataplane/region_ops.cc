@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/base/units.h"
+#include "server/dataplane/mutant.h"
 #include "server/dataplane/request.h"
 
 namespace pmshelf::dataplane {
@@ -45,7 +46,8 @@ class WriteOperation final : public RegionOperation {
       : RegionOperation(request, std::move(access)),
         window_{region_.data() + request.header.offset, request.header.payload_bytes},
         offset_(request.header.offset),
-        flush_((request.header.flags & wire::kFlagVisibleOnly) == 0) {
+        flush_((request.header.flags & wire::kFlagVisibleOnly) == 0 &&
+               !mutant(Mutant::kSkipWriteFlush)) {
     if (window_.bytes != 0) windows_ = {&window_, 1};
     may_block_ = flush_ && window_.bytes != 0 && region_.host().blocking();
   }
@@ -182,8 +184,9 @@ Result<OperationPtr> begin_read(const Request& request) {
 
 Result<OperationPtr> begin_write(const Request& request) {
   const wire::FrameHeader& header = request.header;
-  PMSHELF_TRY_ASSIGN(session::Access access, begin_access(request, header.grant, store::kWrite,
-                                                          header.offset, header.payload_bytes));
+  const uint64_t bytes = header.payload_bytes - (mutant(Mutant::kRangeOneOver) ? 1 : 0);
+  PMSHELF_TRY_ASSIGN(session::Access access,
+                     begin_access(request, header.grant, store::kWrite, header.offset, bytes));
   return OperationPtr(std::make_unique<WriteOperation>(request, std::move(access)));
 }
 

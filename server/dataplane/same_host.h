@@ -5,9 +5,7 @@
 
 #include <string_view>
 
-#include "common/base/unique_fd.h"
 #include "common/transport/stream_server.h"
-#include "pmshelf/result.h"
 #include "server/session/registry.h"
 
 namespace pmshelf::dataplane {
@@ -27,8 +25,5 @@ struct MapQuestion {
 // daemon's own uid, the shelf's owner (when the kernel vouches for the same uid on this very
 // connection), and peers whose primary group the file's group bits already let in.
 bool may_map(const MapQuestion& question);
-
-// A new description of an open file that can only read. kIo.
-Result<UniqueFd> read_only_twin(int fd);
 
 }  // namespace pmshelf::dataplane

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/dataplane/mutant.h"
 #include "server/dataplane/request.h"
 #include "server/session/rights.h"
 
@@ -51,7 +52,9 @@ Result<std::shared_ptr<pool::Shelf>> ShelfCache::by_handle(uint64_t handle, uint
   const uint64_t epoch = parts_.handles.access_epoch();  // before anything is looked at
   Entry* entry = find(by_handle_, handle);
   std::shared_ptr<pool::Shelf> shelf =
-      entry != nullptr && entry->epoch == epoch ? entry->shelf.lock() : nullptr;
+      entry != nullptr && (entry->epoch == epoch || mutant(Mutant::kRememberRights))
+          ? entry->shelf.lock()
+          : nullptr;
   if (shelf == nullptr) {
     PMSHELF_TRY_ASSIGN(std::shared_ptr<void> found, parts_.handles.find(session_, handle));
     shelf = std::static_pointer_cast<pool::Shelf>(std::move(found));

@@ -6,6 +6,7 @@
 
 #include "common/base/attributes.h"
 #include "server/dataplane/dram_buffer.h"
+#include "server/dataplane/mutant.h"
 #include "server/dataplane/request.h"
 #include "server/dataplane/request_digest.h"
 #include "server/dataplane/shelf_cache.h"
@@ -42,7 +43,7 @@ class PutOperation final : public DataOperation {
     may_block_ = shelf_->blocking();
   }
   ~PutOperation() override {
-    if (staged_.id == 0) return;
+    if (staged_.id == 0 || mutant(Mutant::kLeakAbandonedPut)) return;
     staged_.ref.reset();
     shelf_->release(staged_.id);
   }
@@ -61,15 +62,17 @@ class PutOperation final : public DataOperation {
 
   Result<store::RegionId> put() {
     store::Request request{request_id_, 0};
+    if (mutant(Mutant::kApplyRetryAgain)) request.id = {};
     if (request.id) {
       const PutBody body{item_.name, item_.attributes, !item_.replace};
       PMSHELF_TRY_ASSIGN(request.digest, put_digest(body, *staged_.ref));
     }
-    PMSHELF_TRY(staged_.ref->flush(0, window_.bytes));
+    if (!mutant(Mutant::kSkipPutFlush)) PMSHELF_TRY(staged_.ref->flush(0, window_.bytes));
     PMSHELF_TRY_ASSIGN(const pool::Published published,
                        pool::publish_replacing(*shelf_, {&item_, 1}, request));
     staged_.id = 0;
     for (const store::RegionId old : published.replaced) {
+      if (mutant(Mutant::kKeepOldGrants)) break;
       // kBusy while somebody still reaches the old bytes: they stay until then.
       (void)parts_.registry.revoke({shelf_->key(), old, false}, 0);
     }
@@ -161,7 +164,7 @@ Result<OperationPtr> begin_put(const Request& request) {
                      request.shelves.by_handle(request.header.grant.low, store::kWrite, local));
   const uint64_t value_bytes = request.header.payload_bytes;
   const store::RequestId id = request_id_of(meta);
-  if (id) {
+  if (id && !mutant(Mutant::kApplyRetryAgain)) {
     const auto known = shelf->replay({id, 0});
     if (!known.ok() || known->has_value()) {
       PMSHELF_TRY_ASSIGN(DramBuffer value, DramBuffer::make(request.parts.memory, value_bytes));

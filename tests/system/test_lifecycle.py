@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import struct
 import threading
 import time
 
@@ -44,36 +45,88 @@ def test_clean_end_is_seen_as_one(daemon):
     assert "unsafe" not in one.log()
 
 
-def test_acknowledged_puts_survive_kill_on_the_mirror(daemon):
-    """On the mirror a kill really loses what was not flushed (a mapping would keep it)."""
-    one = daemon(arguments=["--mirror", "7"])
+def kill_while(one, seconds, step):
+    """Calls step(number) until the daemon, killed after some time, closes the connection."""
+    killer = threading.Timer(seconds, one.process.kill)
+    killer.start()
+    number = 0
+    try:
+        while number < 1_000_000:
+            step(number)
+            number += 1
+    except Closed:
+        pass
+    killer.join()
+    one.wait()
+    return number
+
+
+def lost_puts(one, rounds):
+    """Puts until killed, `rounds` times; names whose acknowledged value is not there afterwards."""
     session, handle = open_all(one)
-    acknowledged = {}
-    for round_number in range(4):
-        stop = threading.Event()
-        killer = threading.Timer(0.3 + 0.2 * round_number, lambda: (one.process.kill(), stop.set()))
-        killer.start()
+    acknowledged, lost = {}, []
+    for round_number in range(rounds):
         with DataConnection(f"{one.run}/data.sock", session) as data:
-            number = 0
-            try:
-                while not stop.is_set() and number < 100_000:
-                    name = b"r%d" % (number % 50)
-                    value = b"%d-%d-" % (round_number, number) * (1 + number % 300)
-                    acknowledged.pop(name, None)  # unknown while it is on its way
-                    data.put(handle, name, value)
-                    acknowledged[name] = value
-                    number += 1
-            except Closed:
-                pass
-        killer.join()
-        assert number > 0
-        one.wait()
+
+            def step(number, data=data, handle=handle, round_number=round_number):
+                name = b"r%d" % (number % 50)
+                value = b"%d-%d-" % (round_number, number) * (1 + number % 300)
+                acknowledged.pop(name, None)  # unknown while it is on its way
+                data.put(handle, name, value)
+                acknowledged[name] = value
+
+            assert kill_while(one, 0.3 + 0.2 * round_number, step) > 0
         one.start()
         session = local_session(one.run)
         handle = session.open_shelf("s")
         with DataConnection(f"{one.run}/data.sock", session) as data:
             for name, value in acknowledged.items():
-                assert data.get(handle, name) == value, name
+                try:
+                    if data.get(handle, name) != value:
+                        lost.append(name)
+                except Refused as refused:
+                    assert refused.code == "not_found"
+                    lost.append(name)
+    return lost
+
+
+def lost_writes(one):
+    """Writes of 4 KiB into one region until killed; numbers of the writes that are not there."""
+    session, _ = open_all(one)
+    with DataConnection(f"{one.run}/data.sock", session) as data:
+        grant = session.create_region("s", b"r", 16 * MIB)
+        done = kill_while(one, 0.5, lambda number: data.request(
+            "write", payload=struct.pack("<Q", number) * 512, grant=grant,
+            offset=number % 4096 * 4096))
+    one.start()
+    session = local_session(one.run)
+    grant = session.open_region("s", b"r")
+    with DataConnection(f"{one.run}/data.sock", session) as data:
+        lost = []
+        for number in range(max(0, done - 4096 + 1), done):
+            answer = data.request("read", grant=grant, offset=number % 4096 * 4096, length=4096)
+            if answer.payload != struct.pack("<Q", number) * 512:
+                lost.append(number)
+        return lost
+
+
+# On the mirror a kill really loses what was not flushed; a mapping would keep it.
+
+def test_acknowledged_puts_survive_kill_on_the_mirror(daemon):
+    assert lost_puts(daemon(arguments=["--mirror", "7"]), 4) == []
+
+
+def test_acknowledged_writes_survive_kill_on_the_mirror(daemon):
+    assert lost_writes(daemon(arguments=["--mirror", "7"])) == []
+
+
+@pytest.mark.parametrize("mutant", ["skip_put_flush", "skip_record_drain"])
+def test_kills_notice_puts_that_are_acknowledged_too_early(daemon, mutant):
+    assert lost_puts(daemon(arguments=["--mirror", "7", "--mutant", mutant]), 1) != []
+
+
+def test_kills_notice_writes_that_are_acknowledged_too_early(daemon):
+    assert lost_writes(daemon(arguments=["--mirror", "7", "--mutant", "skip_write_flush"])) != []
 
 
 def test_running_requests_finish_before_the_end(daemon):

@@ -280,6 +280,19 @@ class Session:
     def open_shelf(self, name):
         return self.call("Shelves/Open", {1: name})[2][0]
 
+    def create_region(self, shelf, name, size, rights=3):
+        """Creates a region and opens it; the grant."""
+        return self._grant(self.call("Regions/Create", {1: request_id(), 2: shelf, 3: name, 4: size,
+                                                        6: rights})[2][0])
+
+    def open_region(self, shelf, name, rights=3):
+        return self._grant(self.call("Regions/Open", {1: shelf, 2: name, 3: rights}))
+
+    @staticmethod
+    def _grant(answer):
+        fields = parse(answer) if isinstance(answer, bytes) else answer
+        return struct.unpack("<QQ", fields[1][0])
+
     def close(self):
         self.call("Sessions/Close")
 

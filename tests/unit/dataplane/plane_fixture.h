@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -15,6 +16,7 @@
 
 #include "common/base/unique_fd.h"
 #include "server/dataplane/data_plane.h"
+#include "server/dataplane/mutant.h"
 #include "server/pool/pool.h"
 
 namespace pmshelf::dataplane {
@@ -46,6 +48,7 @@ class FakeControl final : public transport::ConnectionControl {
 
 // What a client sees of one request.
 struct Answer {
+  bool refused = false;  // before the payload could land anywhere
   Status status;
   wire::FrameHeader header;
   std::string meta, payload;
@@ -80,6 +83,7 @@ class Client {
     auto begun = handler->begin(header, std::as_bytes(std::span(meta)));
     Answer answer;
     if (!begun.ok()) {
+      answer.refused = true;
       answer.status = begun.error();
       return answer;
     }
@@ -162,6 +166,7 @@ class PlaneTest : public ::testing::TestWithParam<std::string> {
   static constexpr uint64_t kMemoryBytes = uint64_t{4} << 20;
 
   void SetUp() override {
+    set_mutant();
     static int number = 0;
     folder_ = GetParam() + "/pmshelf-plane-" + std::to_string(::getpid()) + "-" +
               std::to_string(++number);
@@ -181,6 +186,14 @@ class PlaneTest : public ::testing::TestWithParam<std::string> {
     if (pool_ != nullptr) EXPECT_TRUE(pool_->close().ok());
     pool_.reset();
     std::filesystem::remove_all(folder_);
+  }
+
+  // The bug that $PMSHELF_MUTANT names, for tests that must notice it (CMakeLists.txt).
+  static void set_mutant() {
+    const char* wanted = std::getenv("PMSHELF_MUTANT");
+    for (const auto& [which, name] : kMutants) {
+      if (wanted != nullptr && name == wanted) active_mutant = which;
+    }
   }
 
   DataPlaneParts parts() {

@@ -31,9 +31,14 @@ TEST_P(RegionOps, RangesOneByteOverOrOverflowingAreRefused) {
   auto client = connect(session_);
   EXPECT_TRUE(client->write(grant_, 4095, "x").status.ok());
   EXPECT_TRUE(client->read(grant_, 4096, 0).status.ok());
-  EXPECT_EQ(client->write(grant_, 4095, "xy").status.code(), Code::kOutOfRange);
-  EXPECT_EQ(client->write(grant_, 4096, "x").status.code(), Code::kOutOfRange);
-  EXPECT_EQ(client->write(grant_, kHuge, "x").status.code(), Code::kOutOfRange);
+  for (const uint16_t flags : {uint16_t{0}, wire::kFlagVisibleOnly}) {
+    for (const auto& [offset, bytes] : std::vector<std::pair<uint64_t, std::string>>{
+             {4095, "xy"}, {4096, "x"}, {kHuge, "x"}, {kHuge - 1, "xy"}}) {
+      const Answer over = client->write(grant_, offset, bytes, flags);
+      EXPECT_EQ(over.status.code(), Code::kOutOfRange) << offset;
+      EXPECT_TRUE(over.refused) << offset;
+    }
+  }
   EXPECT_EQ(client->read(grant_, 0, 4097).status.code(), Code::kOutOfRange);
   EXPECT_EQ(client->read(grant_, kHuge, 1).status.code(), Code::kOutOfRange);
   EXPECT_EQ(client->read(grant_, 0, kHuge).status.code(), Code::kInvalidArgument);

@@ -1,13 +1,8 @@
 // Promises of the hand-over of data files: only to peers who gain nothing by it that they could not
-// have anyway, and readers can only read.
+// have anyway.
 #include "server/dataplane/same_host.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cerrno>
 
 namespace pmshelf::dataplane {
 namespace {
@@ -72,22 +67,6 @@ TEST(SameHost, RemotePeersNeverMap) {
   remote.peer.uid = 0;
   remote.peer.local = false;
   EXPECT_FALSE(may_map(remote));
-}
-
-TEST(SameHost, ReadOnlyTwinCannotWriteTruncateOrMapWritable) {
-  UniqueFd original(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  ASSERT_TRUE(original);
-  ASSERT_EQ(::ftruncate(original.get(), 4096), 0);
-  ASSERT_EQ(::pwrite(original.get(), "x", 1, 0), 1);
-  const Result<UniqueFd> twin = read_only_twin(original.get());
-  ASSERT_TRUE(twin.ok()) << twin.error().message();
-  char letter = 0;
-  EXPECT_EQ(::pread(twin->get(), &letter, 1, 0), 1);
-  EXPECT_EQ(letter, 'x');
-  EXPECT_EQ(::pwrite(twin->get(), "y", 1, 0), -1);
-  EXPECT_EQ(::ftruncate(twin->get(), 0), -1);
-  EXPECT_EQ(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, twin->get(), 0), MAP_FAILED);
-  EXPECT_EQ(errno, EACCES);
 }
 
 }  // namespace
