@@ -29,7 +29,7 @@ struct IoResult {
 };
 
 // Owner: the connection or channel. Threads: one receiver and one sender at a time, which may run
-// at once. No call blocks.
+// at once. No call blocks, but receive_waiting().
 class ByteStream {
  public:
   explicit ByteStream(UniqueFd fd) : fd_(std::move(fd)) {}
@@ -42,6 +42,11 @@ class ByteStream {
   virtual IoResult handshake() = 0;
   // Fills the targets in order, as far as bytes are there. At least one target is not empty.
   virtual IoResult receive(std::span<const iovec> targets) = 0;
+  // As receive(), but waits until something is there: kWantRead after the time given to
+  // allow_waiting(), or when a signal came. Only after that call succeeded.
+  virtual IoResult receive_waiting(std::span<const iovec> targets) { return receive(targets); }
+  // False: this stream cannot wait in the kernel, poll() has to.
+  virtual bool allow_waiting(int /*timeout_ms*/) { return false; }
   // Sends from the sources in order, as far as there is room. `pass_fd` (or -1) travels with the
   // first byte. After kWantWrite or kWantRead the next call must begin with the same bytes.
   virtual IoResult send(std::span<const iovec> sources, int pass_fd) = 0;

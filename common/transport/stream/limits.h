@@ -17,4 +17,7 @@ inline constexpr size_t kCopiedPayloadBytesMax = 4096;
 // not end in it.
 inline constexpr uint64_t kProgressBytesMin = 64 * 1024;
 
+// How long a driving thread waits in recv() before it looks at its deadline again.
+inline constexpr int kWaitMs = 500;
+
 }  // namespace pmshelf::transport

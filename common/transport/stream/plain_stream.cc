@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -20,12 +21,19 @@ class PlainStream final : public ByteStream {
 
   IoResult handshake() override { return {IoResult::State::kMoved, 0}; }
   bool receives_into_pool_memory() const override { return true; }
-  IoResult receive(std::span<const iovec> targets) override;
+  IoResult receive(std::span<const iovec> targets) override {
+    return receive_with(targets, MSG_DONTWAIT);
+  }
+  IoResult receive_waiting(std::span<const iovec> targets) override {
+    return receive_with(targets, 0);
+  }
+  bool allow_waiting(int timeout_ms) override;
   IoResult send(std::span<const iovec> sources, int pass_fd) override;
   UniqueFd take_fd() override;
   std::string error_text() const override { return std::strerror(error_); }
 
  private:
+  IoResult receive_with(std::span<const iovec> targets, int flags);
   IoResult result_of(ssize_t count, IoResult::State would_block);
   bool keep_fds(const msghdr& message);
 
@@ -44,10 +52,10 @@ IoResult PlainStream::result_of(ssize_t count, IoResult::State would_block) {
   return {IoResult::State::kFailed, 0};
 }
 
-IoResult PlainStream::receive(std::span<const iovec> targets) {
+IoResult PlainStream::receive_with(std::span<const iovec> targets, int flags) {
   if (targets.size() == 1 && !takes_fds_) {
     const auto& [base, bytes] = targets[0];
-    return result_of(::recv(fd(), base, bytes, MSG_DONTWAIT), IoResult::State::kWantRead);
+    return result_of(::recv(fd(), base, bytes, flags), IoResult::State::kWantRead);
   }
   alignas(cmsghdr) char control[CMSG_SPACE(kReceivedFdsMax * sizeof(int))];
   msghdr message = {};
@@ -57,12 +65,19 @@ IoResult PlainStream::receive(std::span<const iovec> targets) {
     message.msg_control = control;
     message.msg_controllen = sizeof control;
   }
-  const ssize_t count = ::recvmsg(fd(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  const ssize_t count = ::recvmsg(fd(), &message, flags | MSG_CMSG_CLOEXEC);
   if (count > 0 && message.msg_controllen > 0 && takes_fds_ && !keep_fds(message)) {
     error_ = EMFILE;
     return {IoResult::State::kFailed, 0};
   }
   return result_of(count, IoResult::State::kWantRead);
+}
+
+bool PlainStream::allow_waiting(int timeout_ms) {
+  const timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+  const int flags = ::fcntl(fd(), F_GETFL);
+  return ::setsockopt(fd(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) == 0 && flags >= 0 &&
+         ::fcntl(fd(), F_SETFL, flags & ~O_NONBLOCK) == 0;
 }
 
 bool PlainStream::keep_fds(const msghdr& message) {

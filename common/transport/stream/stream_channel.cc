@@ -46,6 +46,7 @@ StreamChannel::StreamChannel(StreamChannelParts parts, UniqueFd wake_fd)
     : capabilities_(parts.capabilities),
       path_(parts.path),
       stream_(std::move(parts.stream)),
+      may_wait_(stream_->allow_waiting(kWaitMs)),
       wake_fd_(std::move(wake_fd)),
       ring_(std::move(parts.ring)),
       ring_space_(ring_.bytes()),
@@ -226,7 +227,7 @@ void StreamChannel::submit(Submission request) {
 // Sends now, unless somebody will in a moment: this thread, which is running completions or is
 // about to drive.
 void StreamChannel::after_submit(Lock&) {
-  if (is_reader()) return;
+  if (is_completing()) return;
   const bool gathering = scope_count_ > driver_count_ && out_.bytes() < kGatheredBytesMax;
   if (gathering) return;
   flush_out();

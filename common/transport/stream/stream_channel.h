@@ -38,7 +38,10 @@ struct StreamChannelParts {
 // without the mutex, and runs completions without it.
 //
 // Who reads: a thread in drive_until; else, when something is in flight and no DriveScope is open,
-// the channel's own thread, which is started the first time that it is needed.
+// the channel's own thread, which is started the first time that it is needed. A thread in
+// drive_until waits in recv() itself where the stream allows it (one system call less a request);
+// nothing but bytes ends that, so that the own thread then takes what else comes up: completions of
+// requests that failed at once, and bytes that the socket did not take.
 //
 // Invariants:
 // - A target or source is touched only before its completion was taken for running.
@@ -138,15 +141,20 @@ class StreamChannel final : public Channel {
 
   // ---- stream_channel_drive.cc: receiving and completing
   bool has_work() const;
-  bool is_reader() const { return reader_active_ && reader_ == std::this_thread::get_id(); }
+  bool is_completing() const;
+  bool has_side_work() const;
+  void do_side_work(Lock& lock);
   void wake_background();
   void run_background();
   void kick();
   void wait_for_reader(Lock& lock, uint64_t seen, std::chrono::milliseconds left);
-  void drive_once(Lock& lock, int timeout_ms);
+  enum class Driver : uint8_t { kCaller, kOwnThread };
+  void drive_once(Lock& lock, int timeout_ms, Driver driver);
   bool wait_ready(Lock& lock, int timeout_ms);
-  void receive(Lock& lock);
-  void run_completions(Lock& lock);
+  void run_ready(Lock& lock);
+
+  // ---- stream_channel_answers.cc: from bytes to completions
+  void receive(Lock& lock, bool waits);
   void parse();
   bool parse_frame();
   bool take_payload();
@@ -169,6 +177,7 @@ class StreamChannel final : public Channel {
   const Capabilities capabilities_;
   const std::string_view path_;
   const std::unique_ptr<ByteStream> stream_;
+  const bool may_wait_;
   const UniqueFd wake_fd_;  // eventfd: ends the reader's wait
 
   mutable std::mutex mutex_;
@@ -179,6 +188,7 @@ class StreamChannel final : public Channel {
   std::deque<Submission> queued_;
   std::vector<uint32_t> answered_unsent_;
   std::vector<Completion> ready_;
+  std::vector<Completion> spare_;  // empty; keeps the memory of an earlier ready_
   std::vector<Notice> notices_;
   SendQueue out_;
   uint64_t queued_bytes_ = 0, sent_bytes_ = 0;  // ever
@@ -189,9 +199,10 @@ class StreamChannel final : public Channel {
   bool send_failed_ = false;  // nothing is sent any more; what comes in is still read
   Error error_{Code::kUnavailable, "closed"};
   // ---- roles
-  bool reader_active_ = false, reader_polling_ = false;
-  bool reader_polls_out_ = false;
-  std::thread::id reader_;
+  bool reader_active_ = false;
+  bool reader_polling_ = false, reader_polls_out_ = false;
+  bool reader_waits_ = false;  // in recv(): a kick does not reach it
+  uint32_t runner_count_ = 0;  // threads in completions
   uint32_t scope_count_ = 0, driver_count_ = 0, waiter_count_ = 0;
   uint64_t epoch_ = 0;  // rises when completions ran or the reader role became free
   std::condition_variable changed_;
@@ -203,7 +214,6 @@ class StreamChannel final : public Channel {
   std::shared_ptr<Link> link_;
 
   // ---- the reader's own, without the mutex
-  std::vector<Completion> running_;
   std::array<std::byte, kReceiveBufferBytes> in_;
   size_t in_at_ = 0, in_end_ = 0;
   bool maybe_more_ = false;  // the last receive filled all it was given
