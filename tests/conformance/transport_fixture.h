@@ -25,18 +25,23 @@ inline Bytes pattern(size_t count, uint32_t seed) {
   return bytes;
 }
 
-// Blocks as libpmshelf does: scope, submit, drive.
+// Blocks as libpmshelf does: scope, submit, drive. Another thread may run the completion.
 template <class Outcome, class Submit>
 Outcome blocking(Channel& channel, Submit submit) {
-  auto outcome = std::make_shared<std::optional<Outcome>>();
+  struct Answered {
+    std::optional<Outcome> outcome;
+    std::atomic<bool> done{false};
+  };
+  const auto answered = std::make_shared<Answered>();
   const DriveScope scope(channel);
-  submit([outcome](Outcome result) {
-    PMSHELF_CHECK(!outcome->has_value());
-    outcome->emplace(std::move(result));
+  submit([answered](Outcome result) {
+    PMSHELF_CHECK(!answered->outcome.has_value());
+    answered->outcome.emplace(std::move(result));
+    answered->done = true;
   });
-  const Status driven = channel.drive_until([&] { return outcome->has_value(); }, 20'000);
+  const Status driven = channel.drive_until([&] { return answered->done.load(); }, 20'000);
   PMSHELF_CHECK(driven.ok());
-  return *std::move(*outcome);
+  return *std::move(answered->outcome);
 }
 
 inline Status do_read(Channel& channel, wire::GrantId grant, uint64_t offset,
