@@ -92,10 +92,10 @@ class Channel {
 
   // Drives the connection on the calling thread until `finished` returns true or `deadline_ms`
   // passed since the call (kDeadlineExceeded; 0: none). `finished` is called on this thread, often,
-  // and without locks; completions may run on other threads meanwhile. kUnavailable: the connection is gone, nothing is left to complete, and
-  // `finished` is still false. kInvalidArgument: called from a completion.
-  // Blocking calls are DriveScope + submit + drive: no thread switch is paid. While nobody drives,
-  // the channel's own thread completes what is in flight.
+  // and without locks; completions may run on other threads meanwhile. kUnavailable: the connection
+  // is gone, nothing is left to complete, and `finished` is still false. kInvalidArgument: called
+  // from a completion. Blocking calls are DriveScope + submit + drive: no thread switch is paid.
+  // While nobody drives, the channel's own thread completes what is in flight.
   virtual Status drive_until(const std::function<bool()>& finished, uint64_t deadline_ms) = 0;
 
   // Called (on any thread) for server notices: revoked grants, draining. Set it before the first

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "common/transport/stream/limits.h"
+#include "common/transport/stream/request_checks.h"
 
 namespace pmshelf::transport {
 namespace {
@@ -218,7 +219,7 @@ bool StreamConnection::receive() {
       wait_writable();
       return false;
     case IoResult::State::kFault:
-      refuse(*receiving_, Error(Code::kIo, "the region's memory became inaccessible"));
+      refuse(*receiving_, lost_memory());
       return true;
     case IoResult::State::kEnded:
       close("ended by the peer");

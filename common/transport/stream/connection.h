@@ -84,7 +84,7 @@ class StreamConnection final : public std::enable_shared_from_this<StreamConnect
   void close(const std::string& reason);
   void close_if_finished();
 
-  // ---- connection_frames.cc: from bytes to requests and answers
+  // ---- connection_frames.cc: from bytes to requests
   void parse();
   bool parse_frame();
   bool take_payload();
@@ -101,6 +101,10 @@ class StreamConnection final : public std::enable_shared_from_this<StreamConnect
   void refuse(Request& request, Error error);
   void run(Request& request);
   void on_done(Request& request, Operation::Reply reply);
+  Request& acquire();
+  void release(Request& request);
+
+  // ---- connection_answers.cc: from replies to bytes
   void finish(Request& request);
   Status make_ring(Request& request);
   enum class Answer : uint8_t { kCopied, kReferenced };
@@ -111,9 +115,8 @@ class StreamConnection final : public std::enable_shared_from_this<StreamConnect
   Status empty_ring(const Request& request);
   Status append_descriptor(int fd);
   void append_header(const wire::FrameHeader& header);
+  void append_plain_answer(const wire::FrameHeader& request, Code code, std::string_view text);
   void append_error(const wire::FrameHeader& request, const Error& error);
-  Request& acquire();
-  void release(Request& request);
 
   asio::io_context& io_;
   asio::posix::stream_descriptor descriptor_;  // readiness of stream_'s socket; does not own it
