@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#pragma GCC visibility push(default)  // offered by libpmshelf.so
 namespace pmshelf {
 
 // A code exists only because a caller reacts to it in its own way. The reaction is beside it.
@@ -58,3 +59,4 @@ class Error {
 };
 
 }  // namespace pmshelf
+#pragma GCC visibility pop

@@ -8,6 +8,7 @@
 
 #include "pmshelf/error.h"
 
+#pragma GCC visibility push(default)  // offered by libpmshelf.so
 namespace pmshelf {
 
 // Either a T or an Error; reading the wrong side is undefined (debug: std::variant throws).
@@ -76,3 +77,4 @@ using Status = Result<void>;
   declaration = *std::move(temporary)
 
 }  // namespace pmshelf
+#pragma GCC visibility pop

@@ -1,0 +1,3 @@
+#include "pmshelf/result.h"
+
+static_assert(sizeof(pmshelf::Status) > 0);
