@@ -164,8 +164,8 @@ Status Daemon::Parts::open_data_plane() {
   data_plane = std::make_unique<dataplane::DataPlane>(std::move(plane));
   threads = std::make_unique<DataThreads>(thread_count(config.data_threads));
   if (has_tls()) {
-    PMSHELF_TRY_ASSIGN(tls,
-                       TlsReloader::open({config.tls_cert, config.tls_key, config.tls_client_ca}));
+    // No client certificates here: Hello proves the session, whatever it was opened with.
+    PMSHELF_TRY_ASSIGN(tls, TlsReloader::open({config.tls_cert, config.tls_key, {}}));
   }
   return {};
 }

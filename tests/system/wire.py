@@ -1,6 +1,7 @@
 """A client of both planes in plain Python, written from docs/protocol.md and proto/: no code of ours
 is on this side, so that a mistake cannot hide on both."""
 
+import base64
 import hashlib
 import hmac
 import os
@@ -66,9 +67,9 @@ class Answer:
 
 
 class DataConnection:
-    """One data connection: `address` is (host, port) or the path of data.sock."""
+    """One data connection: `address` is (host, port) or the path of data.sock; `tls` an SSLContext."""
 
-    def __init__(self, address, session=None, timeout=30):
+    def __init__(self, address, session=None, timeout=30, tls=None):
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         else:
@@ -78,6 +79,8 @@ class DataConnection:
             self.socket.connect(address)
             if not isinstance(address, str):
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is not None:
+                self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
             self.tag = 0
             self.challenge = self.receive().meta
         except BaseException:
@@ -217,24 +220,26 @@ def request_id():
 
 
 class Control:
-    """gRPC by curl: `target` is "host:port" or the path of control.sock."""
+    """gRPC by curl: `target` is "host:port" or the path of control.sock; with `ca` by TLS, with
+    `identity` (certificate, key) as its owner."""
 
-    def __init__(self, target, ca=None):
-        self.target, self.ca = target, ca
-        self.metadata = []
+    def __init__(self, target, ca=None, identity=None):
+        self.target, self.ca, self.identity = target, ca, identity
 
     def call(self, method, fields=None, metadata=(), timeout=30):
         body = message(fields or {})
         command = ["curl", "-sS", "--http2-prior-knowledge", "--max-time", str(timeout), "-D",
                    "/dev/stderr", "-o", "-", "-H", "content-type: application/grpc", "-H",
                    "te: trailers", "--data-binary", "@-"]
-        for line in [*self.metadata, *metadata]:
+        for line in metadata:
             command += ["-H", line]
         if self.target.startswith("/"):
             command += ["--unix-socket", self.target, f"http://localhost/pmshelf.v1.{method}"]
         elif self.ca:
             command.remove("--http2-prior-knowledge")
             command += ["--http2", "--cacert", self.ca, f"https://{self.target}/pmshelf.v1.{method}"]
+            if self.identity:
+                command += ["--cert", self.identity[0], "--key", self.identity[1]]
         else:
             command.append(f"http://{self.target}/pmshelf.v1.{method}")
         done = subprocess.run(command, input=b"\0" + struct.pack(">I", len(body)) + body,
@@ -252,7 +257,6 @@ class Control:
 
     @staticmethod
     def _code(trailers):
-        import base64
         detail = trailers.get("grpc-status-details-bin", "")
         if not detail:
             return "grpc-" + trailers["grpc-status"]
@@ -263,12 +267,12 @@ class Session:
     """An open session: control calls with its ticket, data connections with its secret."""
 
     def __init__(self, control, token, name="system-test"):
-        opened = control.call("Sessions/Open", {1: 1, 2: name}, [f"authorization: Bearer {token}"])
+        metadata = [f"authorization: Bearer {token}"] if token else []
+        opened = control.call("Sessions/Open", {1: 1, 2: name}, metadata)
         self.id, self.ticket, self.data_secret = (opened[n][0] for n in (1, 2, 3))
         self.principal = opened[4][0].decode()
         self.endpoints = [parse(endpoint) for endpoint in opened.get(7, [])]
         self.control = control
-        import base64
         self.header = "pmshelf-session-bin: " + base64.b64encode(self.ticket).decode()
 
     def call(self, method, fields=None, **more):
