@@ -228,6 +228,25 @@ void add_changes(CLI::App& shelf, Chosen& chosen, const Arguments& arguments) {
                          "Fail if the shelf has a region");
 }
 
+void add_access(CLI::App& shelf, Chosen& chosen, const Arguments& arguments) {
+  CLI::App& access_command =
+      add(shelf, chosen, "acl", "Show or change who may do what",
+          "  pmshelf shelf acl train\n"
+          "  pmshelf shelf acl train --grant unix:bob=rw --grant 'token:ci-*=r'\n"
+          "  pmshelf shelf acl train --revoke unix:bob --owner unix:alice --same-host copy",
+          access, arguments);
+  add_argument(access_command, "SHELF", arguments->name, "Name of the shelf");
+  add_access_options(access_command, arguments);
+  access_command
+      .add_option("--revoke", arguments->access.revokes,
+                  "Take PRINCIPAL off the list, as it is written there. May be repeated")
+      ->type_name("PRINCIPAL")
+      ->take_all()
+      ->allow_extra_args(false);
+  access_command.add_option("--owner", arguments->access.owner, "Give the shelf to PRINCIPAL")
+      ->type_name("PRINCIPAL");
+}
+
 }  // namespace
 
 void add_shelf_commands(CLI::App& root, Chosen& chosen) {
@@ -260,23 +279,7 @@ void add_shelf_commands(CLI::App& root, Chosen& chosen) {
   add_argument(stat_command, "SHELF", arguments->name, "Name of the shelf");
 
   add_changes(shelf, chosen, arguments);
-
-  CLI::App& access_command =
-      add(shelf, chosen, "acl", "Show or change who may do what",
-          "  pmshelf shelf acl train\n"
-          "  pmshelf shelf acl train --grant unix:bob=rw --grant 'token:ci-*=r'\n"
-          "  pmshelf shelf acl train --revoke unix:bob --owner unix:alice --same-host copy",
-          access, arguments);
-  add_argument(access_command, "SHELF", arguments->name, "Name of the shelf");
-  add_access_options(access_command, arguments);
-  access_command
-      .add_option("--revoke", arguments->access.revokes,
-                  "Take PRINCIPAL off the list, as it is written there. May be repeated")
-      ->type_name("PRINCIPAL")
-      ->take_all()
-      ->allow_extra_args(false);
-  access_command.add_option("--owner", arguments->access.owner, "Give the shelf to PRINCIPAL")
-      ->type_name("PRINCIPAL");
+  add_access(shelf, chosen, arguments);
 }
 
 }  // namespace pmshelf::cli
