@@ -1,21 +1,50 @@
 """The pmshelf tool against a real daemon: every command, its documents, its exit codes."""
 
-import json
 import os
+import pathlib
 import re
-import select
 import signal
+import socket
 import subprocess
 import time
 
 import pytest
 
+from cli_tool import Tool
+from conftest import Daemon, wait_until
+
 MIB = 1 << 20
+SOURCE = pathlib.Path(__file__).parents[2]
 
 SHELF_KEYS = ["name", "pool", "owner", "access", "same_host", "storage_class", "space",
               "created_unix_ms", "read_only", "offline", "trouble", "my_rights"]
 REGION_KEYS = ["name", "id", "bytes", "footprint_bytes", "modified_unix_ms", "attributes",
                "attributes_base64", "grants", "locks"]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """One daemon for all tests here that do not stop it; they use shelves of their own."""
+    one = Daemon(tmp_path_factory.mktemp("cli") / "d").start()
+    yield one
+    one.kill()
+
+
+def tool_for(one, home):
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8",
+           "PMSHELF_TARGET": f"unix:{one.run}/data.sock", "XDG_RUNTIME_DIR": str(home)}
+    env.update({key: value for key, value in os.environ.items() if key.endswith("SAN_OPTIONS")})
+    return Tool(os.environ["PMSHELF_TEST_TOOL"], env)
+
+
+@pytest.fixture
+def cli(served, tmp_path_factory):
+    return tool_for(served, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def tcp_target(served):
+    return f"127.0.0.1:{served.ports()[0]}"
 
 
 @pytest.fixture
@@ -571,13 +600,6 @@ def test_progress_shows_on_a_terminal_unless_quiet(cli, shelf, quiet):
     assert re.search(r"\r\x1b\[Kput \S+: 40 MiB in ", seen)
 
 
-def wait_until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_put_leaves_nothing_behind(cli, shelf, number):
     put(cli, f"{shelf}/w", b"old")
@@ -680,7 +702,6 @@ def test_refused_and_silent_ports_exit_3_within_5_seconds(cli, silent_port):
 @pytest.fixture
 def silent_port():
     """A port that takes connections and never says a word."""
-    import socket
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -741,12 +762,43 @@ def test_fish_and_zsh_scripts(cli, shelf):
     assert zsh.returncode == 0 and zsh.stderr == b""
 
 
+# ---- a daemon that stops
+
+
+def test_frozen_daemon_exit_3_within_5_seconds(tmp_path):
+    one = Daemon(tmp_path / "d").start()
+    try:
+        cli = tool_for(one, tmp_path)
+        cli.ok("status")
+        one.signal(signal.SIGSTOP)
+        for words in (("status",), ("--path", "tcp", "ping"), ("shelf", "ls")):
+            start = time.monotonic()
+            cli.fails(3, *words)
+            assert time.monotonic() - start < 5
+    finally:
+        one.kill()
+
+
+def test_killed_daemon_ends_commands_within_their_timeout(tmp_path):
+    one = Daemon(tmp_path / "d").start()
+    try:
+        cli = tool_for(one, tmp_path)
+        top = cli.start("--timeout", "2s", "top", "--interval", "100ms", stdout=subprocess.PIPE,
+                        stderr=subprocess.PIPE)
+        top.stdout.readline()
+        one.kill()
+        out, err = top.communicate(timeout=10)
+        assert top.returncode == 3 and err.startswith(b"pmshelf: top: ")
+    finally:
+        one.kill()
+
+
 # ---- documents
 
 
-def test_tutorial_is_true(cli, tmp_path, source_dir):
+def test_tutorial_is_true(cli, tmp_path):
     """Every block of docs/tutorial/cli.md, in one shell."""
-    text = (source_dir / "docs/tutorial/cli.md").read_text()
+    text = (SOURCE / "docs/tutorial/cli.md").read_text()
     blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
     assert len(blocks) >= 8
     path = os.path.dirname(cli.program) + ":" + os.environ["PATH"]
@@ -759,15 +811,13 @@ def test_tutorial_is_true(cli, tmp_path, source_dir):
         assert expected in out
 
 
-def test_daemon_manual_knows_every_option_and_key(daemon_program, source_dir):
-    manual = (source_dir / "deploy/man/pmshelfd.8").read_text()
-    text = subprocess.run([daemon_program, "--help"], capture_output=True, check=True).stdout.decode()
+def test_daemon_manual_knows_every_option_and_key(pmshelfd):
+    manual = (SOURCE / "deploy/man/pmshelfd.8").read_text()
+    text = pmshelfd("--help").stdout
     options = set(re.findall(r"--([a-z][a-z-]+)", text)) - {"mirror"}  # test builds only
     assert "print-config" in options
     missing = [option for option in options if f"Fl -{option}" not in manual]
-    config = subprocess.run([daemon_program, "--print-config"], capture_output=True,
-                            check=True).stdout.decode()
-    keys = set(re.findall(r"^#?\s*([a-z_]+) = ", config, re.M))
+    keys = set(re.findall(r"^#?\s*([a-z_]+) = ", pmshelfd("--print-config").stdout, re.M))
     assert len(keys) > 10
     missing += [key for key in keys if not re.search(rf"^\.It Ic .*\b{key}\b", manual, re.M)]
     assert missing == []
