@@ -19,7 +19,7 @@ std::optional<std::string> Progress::update(uint64_t done_bytes, Time now, size_
   last_ = now;
   const double elapsed = seconds(now - start_);
   const double rate = static_cast<double>(done_bytes) / elapsed;
-  std::string line = label_ + "  ";
+  std::string line;
   if (total_bytes_ != 0) {
     const double share = static_cast<double>(done_bytes) / static_cast<double>(total_bytes_);
     line += std::to_string(static_cast<int>(std::min(share, 1.0) * 100)) + "%  ";
@@ -32,8 +32,11 @@ std::optional<std::string> Progress::update(uint64_t done_bytes, Time now, size_
     const auto rounded = std::chrono::seconds(static_cast<int64_t>(left + 1));
     line += "  " + human_duration(rounded) + " left";
   }
-  if (line.size() > columns) line.resize(columns);
-  return line;
+  // What does not fit is cut, never inside a character.
+  line += "  " + label_;
+  if (line.size() <= columns) return line;
+  while (columns > 0 && (static_cast<uint8_t>(line[columns]) & 0xC0) == 0x80) --columns;
+  return line.substr(0, columns);
 }
 
 std::string transfer_summary(uint64_t bytes, std::chrono::nanoseconds elapsed) {

@@ -41,10 +41,10 @@ Result<int> kick(Context& context, const std::string& id) {
 }  // namespace
 
 void add_session_commands(CLI::App& root, Chosen& chosen) {
-  CLI::App& session = add_group(root, "session", "Who is connected (for administrators)");
-  add_command(session, chosen, "ls", "List the sessions (--quiet: whole ids only)",
-              "  pmshelf session ls\n  pmshelf session ls --json | jq '.sessions[].principal'",
-              list);
+  CLI::App& session = add_group(root, "session", "Who is connected");
+  add_command(
+      session, chosen, "ls", "List your sessions; administrators see all (--quiet: whole ids only)",
+      "  pmshelf session ls\n  pmshelf session ls --json | jq '.sessions[].principal'", list);
   const auto id = std::make_shared<std::string>();
   CLI::App& kick_command = add_command(
       session, chosen, "kick",

@@ -214,7 +214,7 @@ TEST(Progress, IsSilentForASecondThenSpeaksFiveTimesASecond) {
   EXPECT_FALSE(progress.update(10, start + 999ms, 80));
   const auto line = progress.update(250 << 20, start + 1s, 80);
   ASSERT_TRUE(line);
-  EXPECT_EQ(*line, "put a/b  25%  250 MiB of 1000 MiB  250 MiB/s  4 s left");
+  EXPECT_EQ(*line, "25%  250 MiB of 1000 MiB  250 MiB/s  4 s left  put a/b");
   EXPECT_TRUE(progress.shown());
   EXPECT_FALSE(progress.update(260 << 20, start + 1199ms, 80));
   EXPECT_TRUE(progress.update(260 << 20, start + 1200ms, 80));
@@ -222,10 +222,11 @@ TEST(Progress, IsSilentForASecondThenSpeaksFiveTimesASecond) {
 
 TEST(Progress, NeverOverflowsTheLineAndKnowsNoDivisionByZero) {
   const Progress::Time start{};
-  Progress progress("put a/b", 0, start);
-  const auto line = progress.update(0, start + 2s, 10);
+  Progress progress("日本日本", 0, start);  // before it: "0 B  0 B/s  "
+  const auto line = progress.update(0, start + 2s, 14);
   ASSERT_TRUE(line);
-  EXPECT_LE(line->size(), 10u);
+  EXPECT_EQ(*line, "0 B  0 B/s  ");
+  EXPECT_EQ(*Progress("日本", 0, start).update(0, start + 2s, 15), "0 B  0 B/s  日");
   EXPECT_EQ(transfer_summary(0, 0ns), "0 B in 0 ms, 0 B/s");
   EXPECT_EQ(transfer_summary(3 << 20, 1500ms), "3 MiB in 1 s, 2 MiB/s");
 }
