@@ -8,6 +8,8 @@
 #include "pmshelf/client.h"
 #include "pmshelf/result.h"
 
+#pragma GCC visibility push(default)  // offered by libpmshelf.so
+
 namespace pmshelf {
 
 // DRAM image of one open region, for paths that cannot map it. Changed pages are found by digest
@@ -45,3 +47,5 @@ class Image {
 };
 
 }  // namespace pmshelf
+
+#pragma GCC visibility pop
