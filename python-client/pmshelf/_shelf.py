@@ -288,12 +288,13 @@ class Shelf:
             return False
         stat = self._core.stat_region(name)
         described = self._describe(name, stat)
-        low, _ = np.byte_bounds(array)
+        whole = array.flags.c_contiguous if described.order == "C" else array.flags.f_contiguous
         return bool(
-            stat["id"] == home.region.id
+            whole
+            and stat["id"] == home.region.id
             and described.shape == array.shape
             and described.dtype == array.dtype
-            and low == home.buffer.address
+            and array.ctypes.data == home.buffer.address
         )
 
     def _allocate(self, name: str, described: ndarray) -> None:
