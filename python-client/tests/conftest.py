@@ -28,7 +28,7 @@ def daemon(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def token(daemon):
-    cli = os.environ["PMSHELF_TEST_CLI"]
+    cli = os.environ["PMSHELF_TEST_TOOL"]
     made = subprocess.run([cli, "--target", f"unix:{daemon.run}/data.sock", "token", "create", "tests"],
                           capture_output=True, text=True, check=True)
     return made.stdout.strip()
