@@ -46,7 +46,8 @@ class MemoryOperation final : public Operation {
     Reply reply = action ? action() : Reply{};
     reply.fd = fd.get();
     auto finish = [done = std::move(done), reply = std::move(reply)] { done(reply); };
-    if (service_.hold && op_ != Op::kPing) {
+    const bool held = service_.hold_flushes && op_ == Op::kFlush;
+    if (held || (service_.hold && op_ != Op::kPing)) {
       const std::lock_guard lock(service_.mutex_);
       service_.held_.push_back(std::move(finish));
     } else if (service_.finish_elsewhere) {

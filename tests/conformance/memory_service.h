@@ -49,6 +49,7 @@ class MemoryService {
   std::atomic<bool> allow_ring{true};
   std::atomic<bool> finish_elsewhere{false};  // `done` comes from another thread
   std::atomic<bool> hold{false};              // operations do not finish until release_held()
+  std::atomic<bool> hold_flushes{false};      // as hold, for flushes alone
   std::atomic<uint64_t> close_at{0};          // the n-th request closes its connection
   std::atomic<uint32_t> in_flight_max{128};   // said in HelloReply
   std::atomic<bool> lie_in_proof{false};

@@ -401,5 +401,65 @@ TEST_P(Transport_Driving, OperationsMayFinishOnOtherThreads) {
   EXPECT_TRUE(eventually([&] { return world().service()->operation_count() == 0; }));
 }
 
+// While one thread waits for an answer that does not come, others are not held up: neither by
+// bytes that do not fit into the socket, nor by requests that fail before they are sent.
+TEST_P(Transport_Driving, ThreadThatWaitsLongHoldsUpNoOther) {
+  MemoryService* service = world().service();
+  if (service == nullptr) GTEST_SKIP() << "the fake finishes everything at once";
+  service->hold_flushes = true;
+  const auto channel = connect();
+  const auto grant = world().add_region(4 << 20);
+  std::atomic<bool> released{false};
+  std::thread waiter([&] {
+    EXPECT_TRUE(do_flush(*channel, grant, 0, 64).ok());
+    EXPECT_TRUE(released);
+  });
+  ASSERT_TRUE(eventually([&] { return service->begun_count() >= 1; }));
+  const Bytes source = pattern(4 << 20, 1);
+  std::atomic<int> left{41};
+  for (int i = 0; i < 40; ++i) {
+    channel->write(grant, 0, source, Durability::kVisible, [&](const Status& status) {
+      EXPECT_TRUE(status.ok());
+      --left;
+    });
+  }
+  EXPECT_TRUE(eventually([&] { return left == 1; }));
+  const std::vector<wire::Range> mismatch = {{0, 1}};
+  channel->write_ranges(grant, mismatch, source, Durability::kVisible, [&](const Status& status) {
+    EXPECT_EQ(status.code(), Code::kInvalidArgument);
+    --left;
+  });
+  EXPECT_TRUE(eventually([&] { return left == 0; }));
+  EXPECT_TRUE(do_ping(*channel).ok());
+  released = true;
+  service->hold_flushes = false;
+  service->release_held();
+  waiter.join();
+}
+
+// A wait that ends at its deadline leaves the request in flight; it completes later.
+TEST_P(Transport_Driving, RequestOutlivesTheDeadlineOfItsDriver) {
+  MemoryService* service = world().service();
+  if (service == nullptr) GTEST_SKIP() << "the fake finishes everything at once";
+  service->hold_flushes = true;
+  const auto channel = connect();
+  const auto grant = world().add_region(64);
+  for (const uint64_t deadline_ms : {30, 800}) {  // below and above what one recv() waits
+    std::atomic<bool> done{false};
+    {
+      const DriveScope scope(*channel);
+      channel->flush(grant, 0, 64, [&](const Status& status) {
+        EXPECT_TRUE(status.ok());
+        done = true;
+      });
+      EXPECT_EQ(channel->drive_until([&] { return done.load(); }, deadline_ms).code(),
+                Code::kDeadlineExceeded);
+    }
+    ASSERT_TRUE(eventually([&] { return service->operation_count() == 1; }));
+    service->release_held();
+    EXPECT_TRUE(eventually([&] { return done.load(); }));
+  }
+}
+
 }  // namespace
 }  // namespace pmshelf::transport

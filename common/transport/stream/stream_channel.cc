@@ -229,9 +229,13 @@ void StreamChannel::submit(Submission request) {
 void StreamChannel::after_submit(Lock&) {
   if (is_completing()) return;
   const bool gathering = scope_count_ > driver_count_ && out_.bytes() < kGatheredBytesMax;
-  if (gathering) return;
+  if (!gathering) send_gathered();
+}
+
+// Sends what there is, and sees to it that somebody goes on where the socket takes no more.
+void StreamChannel::send_gathered() {
   flush_out();
-  if (reader_polling_ && (!ready_.empty() || (!out_.empty() && !reader_polls_out_))) kick();
+  if (!ready_.empty() || (!out_.empty() && !reader_polls_out_)) kick();
   wake_background();
 }
 

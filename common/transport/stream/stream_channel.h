@@ -137,6 +137,7 @@ class StreamChannel final : public Channel {
   uint32_t acquire_slot();
   void use_ring(Submission& submission, Pending& pending);
   void after_submit(Lock& lock);
+  void send_gathered();
   void flush_out();
 
   // ---- stream_channel_drive.cc: receiving and completing

@@ -61,7 +61,8 @@ Status StreamChannel::drive_until(const std::function<bool()>& finished, uint64_
     return Error(Code::kInvalidArgument, "drive_until was called from a completion");
   }
   ++driver_count_;
-  if (background_reads_) kick();  // hand over
+  if (background_reads_) kick();        // hand over
+  if (reader_active_) send_gathered();  // the reader may wait for long
   Status result;
   for (;;) {
     const uint64_t seen = epoch_;
